@@ -48,8 +48,8 @@ use count::RefCount;
 
 pub use body::Erase;
 
-/// What the references to a block have in common. `Send + Sync`, because any thread may have a reference, and may be
-/// the one that drops the last.
+/// The part that the references to a block share. `Send + Sync`, because any thread may have a reference, and may drop
+/// the last one.
 pub trait Head: Send + Sync + Sized + 'static {
     /// The trait object as which bodies are seen.
     type Body: ?Sized;
@@ -251,8 +251,8 @@ impl<H: Head> BlockRef<H> {
 }
 
 impl<H: Head> WakerTable<H> {
-    /// What a waker does: clone, wake (which uses it up), wake by reference, drop; all by the reference that it counts
-    /// as. It is for the `static` of [`Head::waker_table`].
+    /// The functions of a waker: clone, wake (which uses it up), wake by reference, drop; all by the reference that it
+    /// counts as. For the `static` of [`Head::waker_table`].
     pub const NEW: Self = WakerTable(
         RawWakerVTable::new(
             // SAFETY: called with the data of a waker of this table, which is borrowed meanwhile. The new reference is

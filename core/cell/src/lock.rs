@@ -115,13 +115,12 @@ unsafe impl<H: QueuedLock<T> + ?Sized, T: ?Sized> LockRef<T> for &H {}
 // (`Arc::try_unwrap`) one has to own all, and this reference is in the guard, which does not give it away.
 unsafe impl<H: QueuedLock<T> + ?Sized, T: ?Sized> LockRef<T> for Arc<H> {}
 
-/// What the lock of a `K` is made for.
+/// The kind of access that the lock of a `K` allows.
 type AccessOf<K, T> = <<K as Deref>::Target as QueuedLock<T>>::Access;
 
 /// A guard: access to the value until it is dropped. `K` keeps the lock, `A` is the access that it gives.
 pub struct RawGuard<K: LockRef<T>, A: Access, T: ?Sized> {
-    /// What was locked. Stored, so that it stays the same whatever `QueuedLock::value` returns later: what is
-    /// unlocked is what was locked.
+    /// The locked value. It is stored so that the same value is unlocked, whatever `QueuedLock::value` returns later.
     locked: NonNull<LockedValue<AccessOf<K, T>, T>>,
     /// Keeps it alive, and knows the queue.
     lock: K,

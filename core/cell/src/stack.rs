@@ -85,7 +85,7 @@ impl<T, L, M> Stack<T, L, M> {
         (frame.value, result)
     }
 
-    /// Calls `f` with the innermost frame. What `f` returns cannot refer to it, since `f` has to take any lifetime
+    /// Calls `f` with the innermost frame. The result of `f` cannot refer to it, since `f` has to accept any lifetime
     /// (Invariant 2).
     #[inline]
     pub fn with_top<R>(&self, f: impl for<'a> FnOnce(Option<&'a Frame<T, L, M>>) -> R) -> R {

@@ -106,7 +106,7 @@ fn a_part_is_found_by_its_type() {
     let (block, ..) = block();
     assert_eq!(block.part::<String>().map(String::as_str), Some("part"));
     assert_eq!(block.part::<&str>(), None);
-    /// What comes before the body lies where it does without it.
+    /// A part in front of the body lies where it would without the body.
     #[repr(align(64))]
     struct Wide(u8);
     let block = BlockRef::with_body(Counted::default(), Wide(7), body(&Arc::default()));

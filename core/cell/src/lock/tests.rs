@@ -156,7 +156,7 @@ fn values_may_have_no_size() {
 
 const TURNS: usize = if cfg!(miri) { 20 } else { 20_000 };
 
-/// What one wrote the next one sees, whatever the way from the one to the other. (Of interest under Miri.)
+/// The next holder sees what the last one wrote, however the lock came to it. (Of interest under Miri.)
 #[test]
 fn racing_threads_see_what_was_written() {
     let lock = TestLock::<ReadAccess, _>::new([0; 2]);
