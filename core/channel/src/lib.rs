@@ -11,22 +11,22 @@
 //!
 //! # Common guarantees
 //!
-//! * **Every await is a [checkpoint](foster_core::checkpoint()).** Code that is cancelled starts nothing (law L14).
-//!   What can be done at once is done at once, until the budget of the task is used up.
+//! * **Every await is a [checkpoint](foster_core::checkpoint()).** Code that is cancelled starts nothing (law L14). An
+//!   operation that need not wait does not, until the budget of the task is used up.
 //! * **Code that is cancelled is given nothing more**: no value, no room, and no news of the end. It goes to the next
-//!   waiter whose code is not cancelled, or stays. What was given before can still be taken; of a [`watch`], and of a
-//!   [`broadcast`] that does not [wait](Lag::Wait), what is there by then.
+//!   waiter whose code is not cancelled, or stays. Anything that was given before can still be taken; from a [`watch`],
+//!   and from a [`broadcast`] that does not [wait](Lag::Wait), the value that is there by then.
 //! * **First come, first served, both ways**: values keep their order, and room and values are *handed over* to the
 //!   longest waiter in that instant. Nobody can jump the queue, `try_*` included.
-//! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. What was handed to a
-//!   receiver that goes away goes to the next or back to its place; what a sender does not know to be sent comes back
-//!   to it.
+//! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. A value that was handed
+//!   to a receiver that goes away goes to the next or back to its place; one that a sender does not know to be sent
+//!   comes back to it.
 //! * **Closing is seen by both sides**, and what could not be sent comes back in the error. Ends are counted; each can
-//!   be closed by itself, also while others wait on it.
+//!   be closed by itself, even while others wait on it.
 //! * **Threads can take part**: the `*_blocking` methods wait in the same queue. They refuse to run on a thread that is
 //!   polling a task.
 //! * Receivers are [`Stream`](futures_core::Stream)s.
-//! * They are made outside of any runtime and work on all of them, also between two.
+//! * They are made outside of any runtime and work on all of them, even between two.
 //!
 //! Leaking a future that waits, with [`std::mem::forget`], leaves its place in the queue taken, and whatever is handed
 //! to it there is lost with it.
@@ -157,7 +157,7 @@ mod tests {
     fn send<T: Send>() {}
     fn unpin<T: Unpin>() {}
 
-    /// What can go to another thread. `Cell` is `Send` and not `Sync`.
+    /// The types that can go to another thread. `Cell` is `Send` and not `Sync`.
     #[test]
     fn auto_traits() {
         shared::<(Sender<Cell<u8>>, Receiver<Cell<u8>>, OneshotSender<Cell<u8>>, OneshotReceiver<Cell<u8>>)>();

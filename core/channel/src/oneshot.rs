@@ -1,6 +1,6 @@
 //! The one-shot: one value, from one sender to one receiver.
 //!
-//! What both ends share, and the steps that they take, are in `oneshot/state.rs`.
+//! The state that both ends share, and the steps that they take, are in `oneshot/state.rs`.
 
 mod state;
 #[cfg(test)]
@@ -157,7 +157,7 @@ impl<T> OneshotReceiver<T> {
         block_on("recv_blocking", "the receiver", self)
     }
 
-    /// Lets nothing more in. A value that was sent before can still be taken. Says whether it was open.
+    /// Lets nothing more in. A value that was sent before can still be taken. Returns whether it was open.
     pub fn close(&mut self) -> bool {
         self.shared.close();
         !mem::replace(&mut self.closed, true)

@@ -98,7 +98,7 @@ fn a_value_races_with_a_receiver_that_goes() {
     });
 }
 
-/// What was sent before stays; what was not comes back.
+/// A value that was sent before stays; one that was not comes back.
 ///
 /// Fails without the look at the stage in `finish`, and if `close` leaves the stage as it is.
 #[test]

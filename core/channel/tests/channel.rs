@@ -24,7 +24,7 @@ async fn nap() {
     }
 }
 
-/// What became of the items: made, sent for certain, come back, received.
+/// The fate of the items: made, sent for certain, come back, received.
 #[derive(Default)]
 struct Books {
     made: u64,

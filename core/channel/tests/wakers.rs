@@ -12,7 +12,7 @@ use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 use foster::channel::{TryRecvError, bounded};
 
 thread_local! {
-    /// What the next clone does.
+    /// The action of the next clone.
     static DEED: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
 }
 

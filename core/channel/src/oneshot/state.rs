@@ -1,4 +1,4 @@
-//! What the two ends of a oneshot share: the value, and how each of them waits for the other.
+//! The state that the two ends of a oneshot share: the value, and how each end waits for the other.
 //!
 //! ```text
 //!   Open ──┬─1──▶ Sent ──2──▶ Over
@@ -123,7 +123,7 @@ impl<T> Shared<T> {
             if state.receiver.in_time || matches!(state.stage, Stage::Open) {
                 return state.receive(attempt_cx, cx);
             }
-            // L14: as above. What has come stays until this end takes it.
+            // L14: as above. A value that has come stays until this end takes it.
             drop(state);
             attempt_cx.cancelled |= foster_core::is_cancelled();
             return self.0.lock().receive(attempt_cx, cx);

@@ -1,5 +1,5 @@
-//! What is found at once: an operation that need not wait takes nothing, and sends nothing, that another thread makes
-//! possible after it has cancelled its code. As `core/src/races/found.rs`, for channels.
+//! Values found at once: an operation that need not wait takes nothing, and sends nothing, that another thread makes
+//! possible after it has cancelled the operation's code. As `core/src/races/found.rs`, for channels.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -94,7 +94,7 @@ impl<T> ChannelState<T> {
         for entry in self.send_entries.iter_mut() {
             let SendState::Sent { number, waiter } = &entry.state else { continue };
             let Some(value) = self.buffer.take(*number) else { continue };
-            // L14: as for those that still wait. What has come for code that was not cancelled by now is taken by it.
+            // L14: as for those that still wait. Code that was not cancelled by now takes what has come for it.
             let state = if waiter.is_cancelled() { SendState::Skipped } else { SendState::Refused(kind) };
             let before = mem::replace(entry, SendEntry { value: Some(value), state });
             if let SendState::Sent { waiter, .. } = before.state {

@@ -7,7 +7,7 @@ use crate::deferred::Deferred;
 use crate::error::SendErrorKind;
 use crate::operation::{Attempt, AttemptCx, update_waiter};
 
-/// What is left of the entry of a sender that was admitted. Subtle: it may have the last reference to a scope.
+/// The rest of the entry of a sender that was admitted. Subtle: it may have the last reference to a scope.
 pub(crate) struct Admitted(#[expect(dead_code, reason = "it is dropped")] SendState);
 
 impl<T> ChannelState<T> {
@@ -113,8 +113,8 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Frees the entry of a sender that was admitted, if it was. This is the common case after a wait. What is returned
-    /// is to be dropped when the lock is released.
+    /// Frees the entry of a sender that was admitted, if it was. This is the common case after a wait. The caller drops
+    /// the result when the lock is released.
     #[inline]
     pub(crate) fn acknowledge(&mut self, key: usize) -> Option<Admitted> {
         if !matches!(self.send_entries[key].state, SendState::Sent { .. } | SendState::Granted) {

@@ -244,7 +244,7 @@ fn storm() {
             }
             receivers[0].inspect(|state| state.check());
         }
-        // What is under way goes, in any order; what is left in the channel is received.
+        // Operations under way are dropped, in any order; items that are left in the channel are received.
         while !(sends.is_empty() && recvs.is_empty() && reserves.is_empty() && permits.is_empty()) {
             match dice.below(4) {
                 0 if !sends.is_empty() => {
