@@ -35,7 +35,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 
 /// Writes a whole file: creates it, or replaces the contents of the one that is there.
 ///
-/// Who reads the file meanwhile sees a part of it; [`atomic_write`](crate::atomic_write) shows all or nothing.
+/// A reader of the file meanwhile sees a part of it; [`atomic_write`](crate::atomic_write) shows all or nothing.
 ///
 /// # Cancellation
 ///

@@ -1,4 +1,4 @@
-//! What is in directories: names, links, metadata, permissions.
+//! The entries of directories: names, links, metadata, permissions.
 
 use std::fs::{Metadata, Permissions};
 use std::io;

@@ -33,8 +33,8 @@ use shared::Shared;
 ///
 /// A read asks the host for as much as there is room for, up to 2 MiB, and never for more: a [clone](File::try_clone)
 /// and the caller see the same position. Each is a job on a thread, so wrap a file in a `BufReader` to read little at a
-/// time. What a read has brought that was cancelled is there for the next one, and does not count in the position; a
-/// clone finds the position behind it, until this file is used again.
+/// time. Bytes that a cancelled read has brought are there for the next one, and do not count in the position; a clone
+/// finds the position behind them, until this file is used again.
 ///
 /// # Writing
 ///
@@ -42,8 +42,8 @@ use shared::Shared;
 /// to the scope of the code that wrote. So:
 ///
 /// * **Nothing is lost with the file.** Bytes of a write that returned are in the host's file when the scope around it
-///   has ended, also if the file was dropped without a flush, and if the scope was cancelled. A write that is Pending
-///   has taken nothing in.
+///   has ended, even if the file was dropped without a flush, or the scope was cancelled. A write that is Pending has
+///   taken nothing in.
 /// * **In order.** Reads, seeks, metadata, `sync_all` and clones wait for what is being written; and all that comes
 ///   next for a call that goes on although its future was dropped.
 /// * **An error stays.** A write may fail late, when the disk is full. The next write, and each flush and sync from
@@ -365,8 +365,8 @@ impl File {
         call: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         self.with_shared(name, move |shared| {
-            // What a read has brought that nobody has taken is read again: the call may change it. Where there are no
-            // positions, as in a pipe, it is kept.
+            // Bytes that were read and not taken are read again: the call may change them. Where there are no
+            // positions, as in a pipe, they are kept.
             let _ = shared.settle();
             call(&shared.std)
         })

@@ -10,7 +10,8 @@
 //!                                         the other code waits for the end as a bystander
 //! ```
 //!
-//! What a job finds out lies in state that it shares with its owner, and not in its result: so it is there for either.
+//! A job puts its findings into state that it shares with its owner, and not into its result: so they are there for
+//! either.
 
 use std::fmt;
 use std::future::{Future, poll_fn};

@@ -48,8 +48,8 @@
 //! 3. **Nothing is lost silently.** What a write took in is in the file when the scope has ended, flushed or not; or
 //!    the error is reported, and stays.
 //! 4. **The position is that of the caller**, whatever was read ahead.
-//! 5. **As the standard library**: results, and kinds of errors. What a platform lacks is not there when you compile
-//!    for it.
+//! 5. **As the standard library**: results, and kinds of errors. Functions that a platform lacks are absent when you
+//!    compile for it.
 //!
 //! # Cancellation
 //!

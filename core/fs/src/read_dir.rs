@@ -58,7 +58,7 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
 /// not among them.
 ///
 /// They are read some at a time, on a thread that is only used meanwhile. A `ReadDir` that is dropped half-way leaves
-/// nothing behind. What is created or removed in the directory meanwhile is there or not.
+/// nothing behind. An entry that is created or removed meanwhile may or may not be among them.
 #[must_use = "streams do nothing unless polled"]
 pub struct ReadDir {
     batch: Arc<Mutex<Batch>>,

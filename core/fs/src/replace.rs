@@ -16,15 +16,15 @@ use tempfile::TempPath;
 use crate::File;
 use crate::blocking::run;
 
-/// Replaces a file by one with these contents, or creates it: who reads it sees all of the old contents or all of the
-/// new ones, at any moment, also if the machine fails.
+/// Replaces a file by one with these contents, or creates it: a reader sees all of the old contents or all of the new
+/// ones, at any moment, even if the machine fails.
 ///
 /// In one job: a temporary file in the same directory is written and synced to the disk, and renamed; then the
 /// directory is synced.
 ///
-/// What is at the path is replaced, and not changed: another name of the old file (a hard link) keeps the old contents,
-/// and a symbolic link is itself replaced. The new file has the permissions of the old one, or `0o666` less the
-/// process's mask; its owner is that of the process.
+/// The file at the path is replaced, and not changed: another name of the old file (a hard link) keeps the old
+/// contents, and a symbolic link is itself replaced. The new file has the permissions of the old one, or `0o666` less
+/// the process's mask; its owner is that of the process.
 ///
 /// # Cancellation
 ///
@@ -32,8 +32,8 @@ use crate::blocking::run;
 ///
 /// # Errors
 ///
-/// What the host says. The old contents are there then, and no temporary file is left, unless the process was killed;
-/// except for an error of the last step, when the new contents are there, and may be lost if the machine fails.
+/// The errors of the host. The old contents are there then, and no temporary file is left, unless the process was
+/// killed; except for an error of the last step, when the new contents are there, and may be lost if the machine fails.
 ///
 /// # Examples
 ///
@@ -120,7 +120,7 @@ pub async fn replace<T>(path: impl AsRef<Path>, write: impl AsyncFnOnce(&mut Fil
         },
         |(file, replacement): (Option<File>, Option<Replacement>), _| async move {
             if let Some(file) = file {
-                // What is being written goes to a file that is about to be removed.
+                // Bytes that are being written go to a file that is about to be removed.
                 let _ = file.close().await;
             }
             if let Some(replacement) = replacement {
@@ -167,7 +167,7 @@ impl Replacement {
         let permissions = old.as_ref().filter(|old| old.is_file()).map(Metadata::permissions);
         #[cfg(unix)]
         {
-            // What was secret stays so, also before it has the permissions of the old file.
+            // Secret contents stay secret, even before the file has the permissions of the old one.
             let mode = if permissions.is_some() { 0o600 } else { 0o666 };
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         }

@@ -62,8 +62,8 @@ pub fn stderr() -> OutputStream {
 ///
 /// It writes as a [`File`](crate::File) does: bytes of a write that returned are out when the scope around it has
 /// ended, and an error stays. So the end of a program waits until somebody reads what it has printed, as it does with
-/// `println!`: the output is complete, or there was an error. What two writers, or this and `println!`, write is in
-/// order if each is flushed.
+/// `println!`: the output is complete, or there was an error. The output of two writers, or of this and `println!`, is
+/// in order if each is flushed.
 pub struct OutputStream {
     stream: Standard,
     writer: WriteBehind<Standard>,

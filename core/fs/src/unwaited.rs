@@ -33,9 +33,9 @@ const PIECE: usize = 64 * 1024;
 /// This is the exception to the rule that a scope waits for its threads (law L21). The read itself cannot be
 /// interrupted. It has a thread of its own, which goes on without anybody: until something comes, or the process ends.
 /// There is one at most for each source, only while a read is going on, and it does not keep the process from ending.
-/// What comes then is kept, and is there for the next reader; it is lost when the last handle has gone.
+/// Bytes that come then are kept for the next reader; they are lost when the last handle has gone.
 ///
-/// Clones are handles to the same source: what one has read the others do not get.
+/// Clones are handles to the same source: bytes that one has read do not come to the others.
 ///
 /// Not for the simulator, where nothing is there to wait for but its own tasks: a read that waits is reported as a
 /// deadlock.
@@ -75,8 +75,8 @@ struct FeedState {
     bytes: VecDeque<u8>,
     /// How often some of the bytes were taken out: then those that are left have moved.
     taken: u64,
-    /// What the last read has said if it brought nothing: the end, or an error. Told to one reader, and then the source
-    /// is asked again.
+    /// The outcome of the last read if it brought nothing: the end, or an error. One reader gets it, and then the
+    /// source is asked again.
     last: Option<io::Result<()>>,
     waiting: WakerSlots,
 }

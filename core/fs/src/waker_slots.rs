@@ -1,4 +1,4 @@
-//! Who waits for one thing: a slot for each, with one waker at most.
+//! The waiters for one thing: a slot for each, with one waker at most.
 
 use std::collections::BTreeMap;
 use std::task::Waker;

@@ -8,8 +8,8 @@
 //!
 //! Invariants:
 //!
-//! 1. What was taken in is in the queue of a job that has *started*. A job that still waits for a thread has nothing: a
-//!    poll that is Pending has taken nothing in.
+//! 1. Bytes that were taken in are in the queue of a job that has *started*. A job that still waits for a thread has
+//!    none: a poll that is Pending has taken nothing in.
 //! 2. The job belongs to the scope that has handed over all its bytes. So when that scope has ended they are written,
 //!    or have failed.
 //! 3. A job decides under the lock that it is done (`open` is false), and nothing is added after that.
@@ -32,7 +32,7 @@ pub(crate) const CAPACITY: usize = 2 * 1024 * 1024;
 /// The memory that a file keeps while nothing is being written: up to this many bytes, twice.
 const KEPT: usize = 64 * 1024;
 
-/// What bytes are written to, on a thread that may block.
+/// The destination of bytes, written to on a thread that may block.
 pub(crate) trait Sink: Send + Sync + 'static {
     /// Writes all of it.
     fn write_all(&self, bytes: &[u8]) -> io::Result<()>;
@@ -59,7 +59,7 @@ struct QueueState {
     spare: Vec<u8>,
     /// A job takes what is added.
     open: bool,
-    /// Who waits for room.
+    /// The waker of the writer that waits for room.
     waker: Option<Waker>,
     failure: Option<Failure>,
     /// There is nobody left who could ask for the failure.
@@ -223,7 +223,7 @@ impl<S: Sink> fmt::Debug for WriteBehind<S> {
     }
 }
 
-/// What became of bytes for a job that has started.
+/// The outcome of adding bytes to the queue of a job that has started.
 enum Added {
     Bytes(usize),
     /// The writer is woken when there is room.

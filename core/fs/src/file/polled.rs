@@ -131,7 +131,7 @@ impl AsyncWrite for File {
                         break;
                     }
                 }
-                // What was taken in counts; the next write says the same again.
+                // The bytes that were taken in count; the next write returns the same error.
                 Poll::Ready(Err(_)) if taken > 0 => {
                     self.writer.was_not_told();
                     break;

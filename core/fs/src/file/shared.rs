@@ -1,4 +1,4 @@
-//! What a file shares with its jobs: the host's file, and bytes that were read and not taken.
+//! The state that a file shares with its jobs: the host's file, and bytes that were read and not taken.
 //!
 //! One job at a time reads, seeks or writes (`polled.rs` sees to that), so the lock of the cursor is never held while
 //! the host blocks for long.
@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::write_behind::Sink;
 
-/// As much is read at once.
+/// The most that is read at once.
 const LARGEST_READ: usize = 2 * 1024 * 1024;
 
 /// The memory that a file keeps for the next read.
@@ -24,13 +24,13 @@ pub(super) struct Shared {
 /// The position that the caller sees is that of the host's file, less what is unread.
 #[derive(Debug, Default)]
 struct Cursor {
-    /// What the last read has brought: all of it was asked for by somebody who has not taken it, if anything is left.
+    /// Bytes of the last read. If any are left, somebody has asked for them and not taken them.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// What the last read has to say if it brought nothing: the end of the file, or an error.
+    /// The outcome of the last read if it brought nothing: the end of the file, or an error.
     outcome: Option<io::Result<()>>,
-    /// What the last seek has returned.
+    /// The result of the last seek, with its argument.
     sought: Option<(SeekFrom, io::Result<u64>)>,
 }
 
