@@ -62,7 +62,8 @@
 //!
 //! This module is written with the public API alone: each branch is a [`CancelScope`](foster_core::CancelScope), and a
 //! loser is stopped through the future of its scope: [`give_up`](foster_core::future::CancelScopeFuture::give_up),
-//! [`cancel`](foster_core::future::CancelScopeFuture::cancel). What is missing here can be built in the same way outside.
+//! [`cancel`](foster_core::future::CancelScopeFuture::cancel). Combinators that are missing here can be built in the
+//! same way outside.
 
 mod as_completed;
 mod batch;

@@ -172,8 +172,8 @@ impl<M: Manage> Pool<M> {
     }
 
     /// Closes the pool: nobody gets a resource any more, idle ones are closed at once, and those in use as they come
-    /// back. What is in use when `grace` is over is cancelled. Returns when all has ended; says how many uses were
-    /// cancelled.
+    /// back. Uses that go on when `grace` is over are cancelled. Returns when everything has ended, with the number of
+    /// uses that were cancelled.
     ///
     /// Calling it again waits for the same end, and may shorten the grace.
     ///

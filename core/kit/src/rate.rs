@@ -256,7 +256,7 @@ impl Bucket {
             // Against the rule, a clock of another run: what was known says nothing.
             Some((then, level)) if then <= now => {
                 let level = level + u128::from(now.as_nanos() - then.as_nanos()) * u128::from(limiter.count);
-                // What its last nanosecond brought beyond the full bucket stays, or the rate would fall behind with a
+                // The part of its last nanosecond beyond the full bucket stays, or the rate would fall behind with a
                 // burst of one.
                 if level < full + u128::from(limiter.count) { level } else { full }
             }

@@ -190,9 +190,9 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     /// Sets the function that is told of each event, in the supervisor's own task. By default the ends of children are
     /// printed to standard error.
     ///
-    /// What ends when the supervisor is being stopped, or after it has given up, is no event of its any more: then an
-    /// error goes to the [`Observer`](foster_core::observer::Observer) of the tree, and a panic resumes out of
-    /// [`run`](Supervisor::run). The observer of the tree is also told if an error panics as it is dropped.
+    /// A child that ends when the supervisor is being stopped, or after it has given up, is not an event of its any
+    /// more: then an error goes to the [`Observer`](foster_core::observer::Observer) of the tree, and a panic resumes
+    /// out of [`run`](Supervisor::run). The observer of the tree is also told if an error panics as it is dropped.
     pub fn observe(mut self, observer: impl FnMut(&SupervisorEvent<'_, E>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self

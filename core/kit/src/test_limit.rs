@@ -1,4 +1,4 @@
-//! What `#[foster::test]` makes of its `timeout`. Nothing here is for users, and all of it may change.
+//! The function behind the `timeout` of `#[foster::test]`. Nothing here is for users, and all of it may change.
 
 use std::future::{Future, poll_fn};
 use std::io::{Write, stderr};

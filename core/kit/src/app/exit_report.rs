@@ -34,7 +34,7 @@ impl fmt::Display for ExitCause {
     }
 }
 
-/// What [`app`](super::app) returns: the value of the body, how it came to its end, and an exit code that tells which
+/// The result of [`app`](super::app): the value of the body, how it came to its end, and an exit code that tells which
 /// it was.
 ///
 /// Returned from `main` it ends the process with that code, and prints an error of the body to standard error.

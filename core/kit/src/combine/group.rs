@@ -139,7 +139,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             }
             let loser = self.losers.next();
             if loser.is_none() && self.turn == 0 {
-                // What was woken since the turn began has woken the driver.
+                // A branch that was woken since the turn began has woken the driver.
                 return Poll::Pending;
             }
             // Those that have lost take nothing of it, and the winner's value waits for them.
@@ -157,8 +157,8 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             let Some(step) = step else { continue };
             match step {
                 Step::Pending => {
-                    // What does not begin in cancelled code is woken by nobody. The next value may be asked for in
-                    // another scope.
+                    // A branch that does not begin in cancelled code is woken by nobody. The next value may be asked
+                    // for in another scope.
                     if !slot.branch.has_begun() {
                         slot.member.enqueue();
                     }

@@ -4,10 +4,10 @@ use std::panic::{self, AssertUnwindSafe};
 
 use foster_core::observer::KeptPanic;
 
-/// What a combinator is to return when all its branches have ended, mostly the first error.
+/// The outcome, mostly the first error, that a combinator is to return when all its branches have ended.
 ///
-/// If foreign code drops the combinator before that, it is handed over as a later one is: an error to the observer (law
-/// L35).
+/// If foreign code drops the combinator before that, it is handed over as a later one is: an error goes to the observer
+/// (law L35).
 pub(super) struct KeptOutcome<X> {
     outcome: Option<X>,
     lost: fn(X),

@@ -114,7 +114,7 @@ impl<S: Stream> Stream for Merge<S> {
         if std::mem::take(&mut this.owes) {
             ready!(leaf::poll_budget(cx));
         }
-        // What is woken during this turn has woken the driver, and comes in the next.
+        // A stream that is woken during this turn has woken the driver, and is polled in the next.
         let count = this.ready.register(cx.waker());
         let had_budget = !leaf::has_to_yield();
         if !had_budget && this.without_budget.passes(count) {
@@ -131,8 +131,8 @@ impl<S: Stream> Stream for Merge<S> {
             let asked = panic::catch_unwind(AssertUnwindSafe(|| member.poll(|cx| stream.as_mut().poll_next(cx))));
             match asked {
                 Ok(Poll::Pending) => {
-                    // What does not start in cancelled code is woken by nobody. The next item may be asked for in
-                    // another scope.
+                    // A stream that does not start in cancelled code is woken by nobody. The next item may be asked for
+                    // in another scope.
                     if is_cancelled() {
                         member.enqueue();
                     }

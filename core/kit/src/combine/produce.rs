@@ -200,7 +200,7 @@ impl<F: Future<Output = ()>, T> Produce<F, T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Cancels the body, and waits until everything in it has ended. What it emits meanwhile is dropped.
+    /// Cancels the body, and waits until everything in it has ended. Items that it emits meanwhile are dropped.
     ///
     /// # Cancellation
     ///
@@ -253,7 +253,7 @@ impl<F: Future<Output = Result<(), E>>, T, E> TryProduce<F, T, E> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Cancels the body, and waits until everything in it has ended. What it emits meanwhile is dropped.
+    /// Cancels the body, and waits until everything in it has ended. Items that it emits meanwhile are dropped.
     ///
     /// # Errors
     ///

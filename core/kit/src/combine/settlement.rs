@@ -1,4 +1,4 @@
-//! What `try_join` and `race` on tuples have in common: whose turn it is, and how the outcome is settled.
+//! The common part of `try_join` and `race` on tuples: whose turn it is, and how the outcome is settled.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -136,7 +136,7 @@ pub fn race<B: Raced>(branches: B) -> B::Future {
     branches.race()
 }
 
-/// What [`join`] takes: tuples of two to eight futures. The trait is sealed.
+/// The arguments of [`join`]: tuples of two to eight futures. The trait is sealed.
 pub trait Joined: sealed::Sealed {
     /// Future of [`join`].
     type Future: Future;
@@ -145,7 +145,7 @@ pub trait Joined: sealed::Sealed {
     fn join(self) -> Self::Future;
 }
 
-/// What [`try_join`] takes: tuples of two to eight futures whose `Result`s have the same error type. The trait is
+/// The arguments of [`try_join`]: tuples of two to eight futures whose `Result`s have the same error type. The trait is
 /// sealed.
 pub trait TryJoined: sealed::Sealed {
     /// Future of [`try_join`].
@@ -156,8 +156,8 @@ pub trait TryJoined: sealed::Sealed {
     fn try_join(self) -> Self::Future;
 }
 
-/// What [`race`] takes: tuples of two to eight futures, and arrays of futures, that all return the same type. The trait
-/// is sealed.
+/// The arguments of [`race`]: tuples of two to eight futures, and arrays of futures, that all return the same type. The
+/// trait is sealed.
 pub trait Raced: sealed::Sealed {
     /// Future of [`race`].
     type Future: Future;

@@ -1,4 +1,4 @@
-//! What depends on the order in which threads read the clock and use the bucket.
+//! Tests of the order in which threads read the clock and use the bucket.
 
 use std::cell::RefCell;
 use std::thread;

@@ -36,7 +36,7 @@ impl<E: Debug> Report<E> {
         }
     }
 
-    /// Who takes it has looked at it.
+    /// Takes the exit. A caller that takes it has looked at it.
     pub(super) fn take(mut self) -> ChildExit<E> {
         match self.exit.take() {
             Some(exit) => exit,

@@ -19,7 +19,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// What happened, and when.
+/// The events, and when they happened.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(u64, &'static str)>>>);
 

@@ -378,7 +378,7 @@ fn retrying_can_be_switched_off_around_a_test() {
     });
 }
 
-/// What an attempt says about where it was made is the call of `retry`.
+/// The location of an attempt is the call of `retry`.
 #[test]
 fn an_attempt_is_located_where_retry_was_called() {
     on_seeds(async || {

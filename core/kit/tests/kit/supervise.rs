@@ -25,7 +25,7 @@ fn doubling() -> Backoff {
     Backoff::new().base(secs(1)).jitter(Jitter::None).cap(secs(60))
 }
 
-/// What happened, and in which second.
+/// The events, and the second of each.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(u64, String)>>>);
 

@@ -124,7 +124,7 @@ fn quorum_gives_up_when_too_many_have_failed() {
     });
 }
 
-/// What is decided from the start begins nothing.
+/// A quorum that is decided from the start begins nothing.
 #[test]
 fn a_quorum_that_is_decided_from_the_start_begins_nothing() {
     on_seeds(async || {

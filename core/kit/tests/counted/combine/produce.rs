@@ -146,7 +146,7 @@ fn a_producer_that_is_closed_is_awaited_with_its_shields() {
     });
 }
 
-/// What is shielded behind a stream that was dropped does not wait for a consumer.
+/// A shielded emitter whose stream was dropped does not wait for a consumer.
 #[test]
 fn an_emitter_without_a_stream_does_not_wait() {
     on_seeds(async || {

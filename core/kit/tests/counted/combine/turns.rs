@@ -198,8 +198,8 @@ fn what_needs_no_budget_comes_behind_a_loop_that_leaves_none() {
     });
 }
 
-/// What is polled grows with the number of streams or futures, not with its square: a turn without budget does not poll
-/// all that are ready, in vain.
+/// The number of polls grows with the number of streams or futures, not with its square: a turn without budget does not
+/// poll all that are ready, in vain.
 #[test]
 fn many_that_are_ready_are_polled_a_few_times_each() {
     for n in [1_000, 100_000] {

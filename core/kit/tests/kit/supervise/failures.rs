@@ -1,10 +1,10 @@
-//! What fails while nobody listens, and destructors of what children have left.
+//! Failures while nobody listens, and destructors of what children have left.
 
 use foster::observer::{Observer, Orphan, OrphanKind};
 
 use super::*;
 
-/// What the observer of the tree was told.
+/// The reports to the observer of the tree.
 #[derive(Default)]
 struct Orphans(Mutex<Vec<(OrphanKind, String)>>);
 
@@ -14,7 +14,7 @@ impl Observer for Orphans {
     }
 }
 
-/// As [`on_seeds`], with what the observer was told, and what the program has panicked with. Says what came of each.
+/// As [`on_seeds`], and calls `look` with the outcome of each run, a panic included, and the reports to the observer.
 fn observed<T>(program: impl AsyncFn() -> T, mut look: impl FnMut(std::thread::Result<T>, &[(OrphanKind, String)])) {
     for seed in 0..SEEDS {
         let orphans = Arc::new(Orphans::default());
@@ -29,7 +29,7 @@ fn is_panic<T>(ended: &std::thread::Result<T>, with: &'static str) -> bool {
     ended.as_ref().is_err_and(|payload| payload.downcast_ref() == Some(&with))
 }
 
-/// L35: what fails while the supervisor is being stopped is no failure to be restarted after: an error goes to the
+/// L35: what fails while the supervisor is being stopped is not a failure to be restarted after: an error goes to the
 /// observer of the tree, and a panic resumes, as in any nursery.
 #[test]
 fn what_fails_while_it_is_being_stopped_is_not_lost() {
