@@ -1,4 +1,4 @@
-//! What stands in the parentheses of an attribute: names, and options with a value.
+//! The arguments of an attribute, in its parentheses: names, and options with a value.
 
 use proc_macro::{Ident, Literal, TokenStream, TokenTree};
 

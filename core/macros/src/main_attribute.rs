@@ -16,7 +16,7 @@ const MAIN: &str = "
     }
 ";
 
-/// What stands there instead if the arguments are wrong, so that the error is the only one.
+/// The expansion if the arguments are wrong, so that their error is the only one.
 const REFUSED: &str = "
     $attributes $visibility fn $name() $output { $error }
 ";
@@ -54,7 +54,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 const KNOWN: [&str; 2] = ["smol", "tokio"];
 
-/// What the arguments say: the adapter, how they name it, and the option of how many threads it has.
+/// The choice that the arguments make: the adapter, how they name it, and the option of how many threads it has.
 struct Choice {
     adapter: Adapter,
     written: Ident,

@@ -45,7 +45,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-/// What the arguments ask for.
+/// The tests that the arguments ask for.
 struct Plan {
     adapters: Vec<(Adapter, Ident)>,
     seeds: Option<u64>,

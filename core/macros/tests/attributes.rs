@@ -1,4 +1,4 @@
-//! What the attributes accept, and what they make of it.
+//! The arguments that the attributes accept, and their expansions.
 
 use std::cell::Cell;
 use std::future::pending;

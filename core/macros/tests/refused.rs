@@ -1,4 +1,4 @@
-//! What the attributes refuse, and with which message.
+//! The arguments that the attributes refuse, and the messages.
 
 #[test]
 fn misuse_is_named_where_it_stands() {
