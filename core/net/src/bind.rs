@@ -22,7 +22,7 @@ pub(crate) async fn first_of<T>(
     Err(self::failed(failed))
 }
 
-/// Says which address could not be had; none of no addresses.
+/// Returns the error that names the last address that was tried; if there was none to try, an error without an address.
 pub(crate) fn failed(last: Option<(SocketAddr, io::Error)>) -> io::Error {
     match last {
         Some((address, error)) => io::Error::new(error.kind(), BindError { address, error }),
@@ -36,7 +36,7 @@ pub(crate) fn failed(last: Option<(SocketAddr, io::Error)>) -> io::Error {
 pub struct BindError {
     /// The address, the last one that was tried.
     pub address: SocketAddr,
-    /// What the host said.
+    /// The error of the host.
     pub error: io::Error,
 }
 

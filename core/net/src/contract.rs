@@ -1,4 +1,4 @@
-//! What a network has to do: a numbered contract, and the traits that an adapter implements.
+//! The contract of networks: numbered clauses, and the traits that an adapter implements.
 //!
 //! A program never calls anything in here. To bring foster's sockets to another runtime, answer
 //! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Net>`. A runtime whose sockets
@@ -7,8 +7,8 @@
 //!
 //! # The contract
 //!
-//! * **C1 From anywhere.** Every method may be called from any thread of the tree. What is made on one thread works on
-//!   all of them.
+//! * **C1 From anywhere.** Every method may be called from any thread of the tree. A socket that is made on one thread
+//!   works on all of them.
 //! * **C2 One waiter a direction.** A `poll_*` method that is Pending wakes the waker of its latest call in that
 //!   direction, and no earlier one. To read, to peek, to accept and to receive is one direction; to write and to send
 //!   is the other. Neither replaces the other's waker. Whoever has more waiters puts a waker in front that wakes them
@@ -122,7 +122,7 @@ pub trait Net: Send + Sync + 'static {
     fn resolver(&self) -> Arc<dyn Resolve>;
 }
 
-/// What all sockets have.
+/// The methods that all sockets have.
 pub trait Socket: Send + Sync + Debug {
     /// Returns its own address.
     ///

@@ -20,7 +20,7 @@ use crate::direction::{Direction, operation, poll_start, poll_unless_cancelled};
 ///
 /// # Cancellation
 ///
-/// Each operation is a checkpoint. What was cancelled has neither taken a datagram nor sent one.
+/// Each operation is a checkpoint. A cancelled operation has neither taken a datagram nor sent one.
 pub struct Datagram<F: Family> {
     socket: Box<dyn DatagramSocket>,
     receiving: Turns,

@@ -27,7 +27,7 @@ pub(crate) struct Direction {
     cold: OnceLock<Box<Cold>>,
 }
 
-/// What most directions never have.
+/// The state that most directions never need.
 #[derive(Debug, Default)]
 struct Cold {
     waiters: Arc<Waiters>,

@@ -84,11 +84,11 @@ pub fn with_resolver<F: Future>(resolver: Arc<dyn Resolve>, future: F) -> Scoped
     RESOLVER.scope(resolver, future)
 }
 
-/// Looks up a name, and returns its addresses in the order in which they should be tried, each once. What is an address
-/// already is returned as it is, and nobody is asked.
+/// Looks up a name, and returns its addresses in the order in which they should be tried, each once. An address is
+/// returned as it is, without asking a resolver.
 ///
 /// The resolver is the innermost one of [`with_resolver`], or that of the network: on the host its `getaddrinfo`, on
-/// blocking threads, of which lookups have at most [`LOOKUP_THREADS`] at once.
+/// blocking threads, at most [`LOOKUP_THREADS`] of them at once.
 ///
 /// # Cancellation
 ///
@@ -140,7 +140,7 @@ pub async fn lookup_host(target: impl ToTarget) -> io::Result<Vec<SocketAddr>> {
 pub struct LookupError {
     /// The name.
     pub host: String,
-    /// What the resolver said.
+    /// The error of the resolver.
     pub error: io::Error,
 }
 

@@ -55,7 +55,7 @@ pub struct Stream<F: Family> {
     family: PhantomData<F>,
 }
 
-/// What the halves of a stream share.
+/// The state that the halves of a stream share.
 #[derive(Debug)]
 struct Shared {
     socket: Box<dyn StreamSocket>,
@@ -147,7 +147,8 @@ impl<F: Family> Stream<F> {
     ///
     /// # Errors
     ///
-    /// * [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): the stream ended before. What came is in the buffer.
+    /// * [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): the stream ended before. The bytes that came are in the
+    ///   buffer.
     /// * As [`read`](Stream::read).
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> + Send {
         let (mut filled, empty) = (0, buf.is_empty());

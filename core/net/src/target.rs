@@ -1,4 +1,4 @@
-//! What can be connected to, or bound: addresses, or a name with a port.
+//! Targets to connect to, or to bind: addresses, or a name with a port.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -60,7 +60,7 @@ fn invalid(message: String) -> io::Error {
 /// | `"example.org:443"`, `"[::1]:80"`, `String` | the same, as one text |
 /// | slices, arrays and `Vec`s of `SocketAddr` | all of them, in this order |
 pub trait ToTarget {
-    /// Says where.
+    /// Returns the target.
     ///
     /// # Errors
     ///

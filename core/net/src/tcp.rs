@@ -15,7 +15,7 @@ use crate::target::ToTarget;
 
 pub use listen::Listen;
 
-/// A TCP connection. What it can do is described at [`Stream`].
+/// A TCP connection. Its methods are those of [`Stream`].
 ///
 /// Small writes are sent at once (`TCP_NODELAY` is on), whether the stream was connected or accepted;
 /// [`set_nodelay`](Stream::set_nodelay) changes it.
@@ -46,7 +46,7 @@ pub use listen::Listen;
 /// ```
 pub type TcpStream = Stream<Inet>;
 
-/// A TCP socket that connections come from. What it can do is described at [`Listener`].
+/// A TCP socket that accepts connections. Its methods are those of [`Listener`].
 ///
 /// # Examples
 ///

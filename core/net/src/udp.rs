@@ -12,7 +12,7 @@ use crate::resolve::lookup_host;
 use crate::target::{Target, ToTarget};
 use crate::tcp::{flag, number};
 
-/// A UDP socket. What it can do is described at [`Datagram`].
+/// A UDP socket. Its methods are those of [`Datagram`].
 ///
 /// # Examples
 ///

@@ -23,7 +23,7 @@ use own_file::{OwnFile, WithOwnFile};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub use credentials::PeerCredentials;
 
-/// A connection over a Unix socket. What it can do is described at [`Stream`].
+/// A connection over a Unix socket. Its methods are those of [`Stream`].
 ///
 /// # Examples
 ///
@@ -42,10 +42,10 @@ pub use credentials::PeerCredentials;
 /// ```
 pub type UnixStream = Stream<Unix>;
 
-/// A Unix socket that connections come from. What it can do is described at [`Listener`].
+/// A Unix socket that accepts connections. Its methods are those of [`Listener`].
 pub type UnixListener = Listener<Unix>;
 
-/// A Unix socket for datagrams. What it can do is described at [`Datagram`].
+/// A Unix socket for datagrams. Its methods are those of [`Datagram`].
 ///
 /// # Examples
 ///

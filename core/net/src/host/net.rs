@@ -11,7 +11,7 @@ use crate::contract::{
 };
 use crate::resolve::{Resolve, SystemResolver};
 
-/// What an adapter has to do for the sockets of the host: wait for them.
+/// The part of an adapter that waits for the sockets of the host.
 ///
 /// Each socket that it is given is in non-blocking mode.
 pub trait Reactor: Send + Sync + 'static {
@@ -25,7 +25,7 @@ pub trait Reactor: Send + Sync + 'static {
     /// Watches a connection that is being opened, and returns it when it is writable and has no error.
     fn connected(&self, stream: HostStream) -> NetFuture<'static, Box<dyn StreamSocket>>;
 
-    /// Watches a listener. What it accepts is in non-blocking mode, too.
+    /// Watches a listener. The connections that it accepts are in non-blocking mode, too.
     ///
     /// # Errors
     ///

@@ -97,14 +97,14 @@ impl<E> fmt::Debug for ServeOptions<E> {
     }
 }
 
-/// What happened in a server that goes on.
+/// An event in a server that goes on.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Incident<E> {
     /// There was no room for another connection.
     #[non_exhaustive]
     Accept {
-        /// What the host said.
+        /// The error of the host.
         error: io::Error,
         /// How long the server waits now.
         pause: Duration,

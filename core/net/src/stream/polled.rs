@@ -12,7 +12,7 @@ use crate::address::Family;
 use crate::contract::StreamSocket;
 use crate::direction::{poll_start, poll_unless_cancelled};
 
-/// Who polls: the only one who can in this direction, or one of many.
+/// The caller of a `poll_*` function: the only possible one in this direction, or one of many.
 #[derive(Clone, Copy)]
 pub(super) enum Poller {
     Alone,

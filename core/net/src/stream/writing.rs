@@ -20,7 +20,7 @@ pub(super) struct Writing {
     waiting: Mutex<Option<Waker>>,
 }
 
-/// What a future that writes has of the side, from its first poll until it is dropped.
+/// The hold of a writing future on the side, from its first poll until it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Writer<'a> {
     claim: Option<Claim<'a>>,

@@ -1,4 +1,4 @@
-//! Who is at the other end of a Unix socket.
+//! The process at the other end of a Unix socket.
 
 use std::io;
 
@@ -29,7 +29,7 @@ impl Stream<Unix> {
     ///
     /// # Errors
     ///
-    /// * [`Unsupported`](io::ErrorKind::Unsupported): it is no socket of the host.
+    /// * [`Unsupported`](io::ErrorKind::Unsupported): it is not a socket of the host.
     /// * What else the host says.
     ///
     /// # Examples

@@ -54,7 +54,7 @@ impl Drop for WithOwnFile {
     fn drop(&mut self) {
         let OwnFile { path, identity: own } = &self.file;
         if !*self.given_away.get_mut() && identity(path).is_ok_and(|now| now == *own) {
-            // Nobody can be told. What stays is a stale file, as of a process that was killed.
+            // Nobody can be told. A stale file stays, as of a process that was killed.
             drop(fs::remove_file(path));
         }
     }
