@@ -257,10 +257,10 @@ impl Command {
     ///   [`input`](Command::input).
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no processes, or the host has no such
     ///   [`stop_signal`](Command::stop_signal).
-    /// * What else the host says.
+    /// * Other errors of the host.
     ///
-    /// What comes from the host is wrapped in a [`StartError`], which names the program, and the directory if it is that
-    /// which does not exist; the number of the host's error is in its [source](std::error::Error::source).
+    /// An error of the host is wrapped in a [`StartError`], which names the program, and the directory if that does not
+    /// exist; the number of the host's error is in its [source](std::error::Error::source).
     ///
     /// No process exists then; or it could be started, and not be watched, and then it is killed, and reaped soon.
     ///

@@ -1,4 +1,4 @@
-//! What a runtime has to do for processes and signals: a numbered contract, and the traits that an adapter implements.
+//! The contract of processes and signals: numbered clauses for runtimes, and the traits that an adapter implements.
 //!
 //! A program never calls anything in here. To bring processes to another runtime, answer
 //! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Processes>`. On Unix and on
@@ -7,8 +7,8 @@
 //!
 //! # The contract
 //!
-//! * **P1 From anywhere.** Every method may be called from any thread of the tree. What is made on one thread works on
-//!   all of them.
+//! * **P1 From anywhere.** Every method may be called from any thread of the tree. An object that is made on one thread
+//!   works on all of them.
 //! * **P2 Exited is not reaped.** A process that has exited keeps its id until [`Process::reap`] is called. Only from
 //!   then on may the host give the id to another one.
 //! * **P3 No signal to a stranger.** [`Process::signal`] does nothing once the process was reaped. The two exclude each
@@ -87,7 +87,7 @@ pub struct Launch {
     /// The signal that will ask it to stop. A host that does not have it refuses to start the process. None if a
     /// function asks.
     pub stop_signal: Option<SignalKind>,
-    /// What only Unix has.
+    /// The options that only Unix has.
     #[cfg(unix)]
     pub unix: UnixOptions,
 }
@@ -120,12 +120,12 @@ impl Launch {
     }
 }
 
-/// What only Unix has.
+/// The options of a start that only Unix has.
 #[cfg(unix)]
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct UnixOptions {
-    /// What the program sees as its own name, if it is not the one by which it was called.
+    /// The name that the program sees as its own, if it is not the one by which it was called.
     pub arg0: Option<OsString>,
     /// Its process group.
     pub group: Group,
@@ -224,7 +224,7 @@ pub trait ReadPipe: Send + Sync + Debug {
 /// The end of a pipe that is written.
 pub trait WritePipe: Send + Sync + Debug {
     /// Writes from a buffer that is not empty. A host that copies it, and writes later, returns an error of that at the
-    /// next call. What was written goes to the process, also if the pipe is dropped.
+    /// next call. Bytes that were written go to the process, even if the pipe is dropped.
     fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
 
     /// Waits until the host has taken what was written.

@@ -51,10 +51,9 @@
 //!    the code around them holds, such as a temporary directory, is dropped after the process has ended. A [`Child`]
 //!    that is dropped ends beside the code that goes on, and before its scope does.
 //! 2. **The grace** is that of the command, if it [has one](Command::grace); else that of whoever cancels, as it is
-//!    when the code that holds the process is dropped, if there is one; else [`DEFAULT_GRACE`]. What the process
-//!    prints in this time into a pipe that [`run`](Command::run), [`output`](Command::output) or the [`Child`] had is
-//!    read and forgotten, so that it can stop in its own way. A pipe that was taken out of the child is closed when it
-//!    is dropped.
+//!    when the code that holds the process is dropped, if there is one; else [`DEFAULT_GRACE`]. Output in this time
+//!    into a pipe that [`run`](Command::run), [`output`](Command::output) or the [`Child`] had is read and forgotten,
+//!    so that the process can stop in its own way. A pipe that was taken out of the child is closed when it is dropped.
 //! 3. **It is always waited for.** If a signal cannot be sent, as to a process of another user, that is reported, and
 //!    the scope waits for the exit. A kill after the grace is reported, too, as an error in a finalizer, with the name
 //!    and number of the process: see [`Observer::orphan`](foster_core::observer::Observer::orphan).
@@ -86,14 +85,14 @@
 //!   does the end of a scope, without a grace: the exit code is 1. [`Command::stop_with`] asks in another way. Any other
 //!   signal is [`Unsupported`](std::io::ErrorKind::Unsupported), and a command that is to be stopped by one is not
 //!   started. Signals to this process are absent; for ctrl-C there is `foster::app`, with the `signals` of an adapter.
-//! * **There are no process groups**, users and sessions; their methods are absent. What a process has started goes on
-//!   when it ends.
+//! * **There are no process groups**, users and sessions; their methods are absent. Processes that a process has
+//!   started go on when it ends.
 //! * **Threads wait**, for the pipes that programs expect there cannot be waited for in an event loop: one for each
 //!   process, and one for each of its pipes from the first use on. They are none of the runtime's, nothing waits for
-//!   them, and they end with the process, a moment after its scope; but if what it has started keeps a pipe open that
-//!   one of them reads or writes, with that.
-//! * **A read that is cancelled goes on**, and the next one gets what it has read. What is [written](ChildStdin) is
-//!   copied.
+//!   them, and they end with the process, a moment after its scope; but one whose pipe is kept open by something that
+//!   the process has started ends with that.
+//! * **A read that is cancelled goes on**, and the next one gets what it has read. Bytes to be [written](ChildStdin)
+//!   are copied.
 //!
 //! # When not to use it
 //!

@@ -1,4 +1,4 @@
-//! What came of a command that has run to its end.
+//! The result of a command that has run to its end.
 
 use std::error::Error;
 use std::fmt;
@@ -7,15 +7,15 @@ use std::process::ExitStatus;
 
 use crate::process::Process;
 
-/// What came of a command: how it has ended, and what it has written, as far as that was captured.
+/// The result of a command: how it has ended, and the output that was captured.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Output {
     /// How it has ended.
     pub status: ExitStatus,
-    /// What it has written to its standard output; empty if that went somewhere else.
+    /// The bytes of its standard output; empty if that went somewhere else.
     pub stdout: Vec<u8>,
-    /// What it has written to its standard error; empty if that went somewhere else.
+    /// The bytes of its standard error; empty if that went somewhere else.
     pub stderr: Vec<u8>,
     program: String,
 }
@@ -65,11 +65,11 @@ impl fmt::Debug for Output {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommandFailed {
-    /// What came of it.
+    /// The result.
     pub output: Output,
 }
 
-/// As much of the errors is part of the message, from their end.
+/// How much of the standard error is part of the message, from its end.
 const SHOWN: usize = 400;
 
 impl fmt::Display for CommandFailed {

@@ -65,7 +65,8 @@ macro_rules! output {
         ///
         /// # Cancellation
         ///
-        /// Each poll is a checkpoint: cancelled code reads nothing. What it has not read is there for the next.
+        /// Each poll is a checkpoint: cancelled code reads nothing. Bytes that it has not read are there for the next
+        /// read.
         #[derive(Debug)]
         pub struct $name {
             pipe: Box<dyn ReadPipe>,

@@ -34,7 +34,7 @@ pub(crate) struct Process {
     unread: Mutex<Option<Vec<Box<dyn ReadPipe>>>>,
 }
 
-/// Who waits.
+/// The one who waits.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     /// Whoever has the child.

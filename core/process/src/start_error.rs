@@ -30,7 +30,7 @@ pub struct StartError {
     pub program: OsString,
     /// The directory that it was to run in, if that does not exist.
     pub missing_directory: Option<PathBuf>,
-    /// What the host said, with its number.
+    /// The error of the host, with its number.
     pub error: io::Error,
 }
 

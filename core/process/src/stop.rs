@@ -138,7 +138,7 @@ fn runs(process: &Process) -> bool {
 
 /// Kills the process, if it still runs, and reaps it.
 async fn kill(process: &Process) {
-    // What there is to say of an error was said when it was to be asked.
+    // An error was reported when the process was to be asked.
     let Ok(None) = process.try_wait() else { return };
     send_kill(process);
     let mut ended = pin!(process.ended(Side::Finalizer));
@@ -224,7 +224,7 @@ fn tell(process: &Process, incident: Incident) {
     report(&Report { process, incident }, OrphanKind::Finalizer);
 }
 
-/// What went wrong with the end of a process.
+/// A failure at the end of a process.
 enum Incident {
     Killed { asked: String, after: Duration },
     NotDelivered { signal: SignalKind, error: io::Error },

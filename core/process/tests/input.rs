@@ -1,4 +1,4 @@
-//! What a command does with its input.
+//! The input of a command.
 #![cfg(unix)]
 
 use std::time::Duration;

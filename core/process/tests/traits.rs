@@ -1,4 +1,4 @@
-//! What may go to other threads, and be shared with them.
+//! The types that may go to other threads, and be shared with them.
 
 use foster_process::{
     Child, ChildStderr, ChildStdin, ChildStdout, Command, CommandFailed, Output, RunError, SignalKind, Stdio, Stopping,

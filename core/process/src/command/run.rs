@@ -24,8 +24,7 @@ use crate::stop::end_with_scope;
 impl Command {
     /// Runs it to its end, captures what it writes, and fails if it does.
     ///
-    /// What it has written comes with the error, too. Streams that were [set](Command::stdout) go there, and are not
-    /// captured.
+    /// The output comes with the error, too. Streams that were [set](Command::stdout) go there, and are not captured.
     ///
     /// # Cancellation
     ///

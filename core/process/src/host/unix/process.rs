@@ -106,7 +106,7 @@ impl Process for HostProcess {
         }
         match &self.exit {
             Some(exit) => match exit.poll(cx) {
-                // What there is to say of it, `reap` says.
+                // `reap` returns the error, if there is one.
                 Poll::Ready(_) => Poll::Ready(Ok(())),
                 Poll::Pending => Poll::Pending,
             },

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
-/// What an adapter has to do for processes of the host: wait for descriptors.
+/// The part of an adapter that waits for descriptors, for processes of the host.
 pub trait Reactor: Send + Sync + 'static {
     /// Watches a descriptor, which is in non-blocking mode, in one direction.
     ///
@@ -15,7 +15,7 @@ pub trait Reactor: Send + Sync + 'static {
     fn watch(&self, descriptor: OwnedFd, direction: Direction) -> io::Result<Box<dyn Watched>>;
 }
 
-/// What a descriptor is watched for.
+/// The direction in which a descriptor is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// It can be read.

@@ -1,8 +1,8 @@
 //! Signals to this process.
 //!
 //! The handler of `signal-hook` is installed at the first source of a signal, and stays: to take it out again is not
-//! possible without unsafe code, and would disturb others who have installed theirs meanwhile. What the signal did
-//! before is restored all the same:
+//! possible without unsafe code, and would disturb others who have installed theirs meanwhile. The former effect of the
+//! signal is restored all the same:
 //!
 //! * A handler that was there before is called by ours, always.
 //! * Where there was none, ours does what the default is, as long as there is no source of the signal.
@@ -11,7 +11,7 @@
 //! A signal without a name, such as a real-time one, is ignored then: what it does by default cannot be done without
 //! unsafe code.
 //!
-//! What it was is read from `/proc` on Linux; elsewhere it counts as the default.
+//! The former effect is read from `/proc` on Linux; elsewhere it counts as the default.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -44,7 +44,7 @@ struct Registration {
     handlers: [SigId; 2],
 }
 
-/// What a source has heard of a signal.
+/// The state of one signal at a source.
 struct Heard {
     /// It has come, and was not taken.
     came: Arc<AtomicBool>,
@@ -80,7 +80,7 @@ impl Heard {
     }
 }
 
-/// What all sources of a signal share, from the first one on.
+/// The state that all sources of a signal share, from the first one on.
 struct SignalState {
     sources: Vec<Arc<Heard>>,
     /// There is no source: the default is done. None if it was ignored, or handled by somebody else, before.

@@ -42,7 +42,7 @@ pub(super) struct Pipe {
 struct State {
     call: Call,
     waker: Option<Waker>,
-    /// What the thread gets: buffers, to be filled or to be written. None before the first call.
+    /// The buffers for the thread, to be filled or to be written. None before the first call.
     calls: Option<Sender<Vec<u8>>>,
 }
 
@@ -51,7 +51,7 @@ enum Call {
     #[default]
     Idle,
     Running,
-    /// What was read, and how much of it was taken; nothing, if it was written.
+    /// The bytes that were read, and how many of them were taken; none after a write.
     Done(io::Result<(Vec<u8>, usize)>),
 }
 

@@ -29,7 +29,7 @@ enum State {
     Reaped(Result<ExitStatus, Option<i32>>),
 }
 
-/// What the thread tells that waits for the process.
+/// The news from the thread that waits for the process.
 #[derive(Debug, Default)]
 struct Exit {
     has_come: bool,
@@ -44,7 +44,7 @@ impl HostProcess {
         // From here on the process is killed if anything fails.
         let process = HostProcess { id: child.id(), exit: exit.clone(), state: Mutex::new(State::Kept(child.clone())) };
         let waits = move || {
-            // What there is to say of an error, `reap` says.
+            // `reap` returns the error, if there is one.
             let _ = child.wait();
             // Its handle is closed when it is reaped, and not later.
             drop(child);
