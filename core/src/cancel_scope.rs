@@ -220,8 +220,8 @@ impl CancelScope {
     /// it, whichever scopes it is polled in. A deadline counts from here.
     ///
     /// For a future that outlives the scopes that poll it, as a stream does whose items are awaited with a time limit
-    /// each. What is cancelled or ends there does not touch it; it is cancelled with the scope around this call, and
-    /// has to end, or be dropped, before that does. Made outside of any tree, it gets its place at its first poll.
+    /// each. Scopes that are cancelled or end there do not touch it; it is cancelled with the scope around this call,
+    /// and has to end, or be dropped, before that does. Made outside of any tree, it gets its place at its first poll.
     ///
     /// # Errors
     ///

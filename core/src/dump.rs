@@ -18,8 +18,9 @@ use crate::tree::flags::CANCELLED;
 use crate::tree::node::{Kind, Life, NodeRef, State};
 use crate::tree::root::TreeHandle;
 
-/// What lived in a tree at one moment: scopes with their names, sites and states. `Display` prints it as an indented
-/// tree (beyond fifty levels with the number of the level instead), [`to_json`](Dump::to_json) makes a document of it.
+/// A snapshot of the scopes that lived in a tree at one moment, with their names, sites and states. `Display` prints it
+/// as an indented tree (beyond fifty levels with the number of the level instead), [`to_json`](Dump::to_json) makes a
+/// document of it.
 ///
 /// It is taken node by node, each under its own lock for the time of a copy, so it may be taken in production; scopes
 /// that come or go meanwhile may or may not be in it.
@@ -33,7 +34,7 @@ pub struct Dump {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DumpedScope {
-    /// What it is: `"task"`, `"nursery"`, `"cancel scope"`, `"thread"` and so on.
+    /// The kind of scope: `"task"`, `"nursery"`, `"cancel scope"`, `"thread"` and so on.
     pub kind: &'static str,
     /// Its name, and where it was made or spawned.
     pub origin: Origin,
@@ -87,7 +88,7 @@ pub struct DumpedRequest {
     pub grace_left: Duration,
 }
 
-/// What lives now in the tree that the calling code stands in; empty outside of any tree.
+/// Returns a snapshot of the tree that the calling code is in; it is empty outside of any tree.
 ///
 /// # Examples
 ///

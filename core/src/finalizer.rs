@@ -11,8 +11,8 @@
 //! `drive::poll_finalizer`.
 //!
 //! The budget is that deadline: it is counted from the first poll, since a scope's limit begins at its entry, and the
-//! timers make the request whether or not anybody polls (L8, I12). What happens then is what happens to any cancelled
-//! code: the finalizer is dropped where it waits, what it has opened ends first, and the next one runs.
+//! timers make the request whether or not anybody polls (L8, I12). Then the finalizer is treated as any cancelled code:
+//! it is dropped where it waits, scopes that it has opened end first, and the next one runs.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -36,7 +36,7 @@ use crate::tree::scope_future::{Policy, ScopeFuture};
 /// The error of a finalizer, if it had one. It goes to the observer: the scope's type has no place for it (L22).
 pub(crate) type Failure = Option<Box<dyn Debug + Send>>;
 
-/// What became of a finalizer that was polled where it was made.
+/// The state of a finalizer that was polled where it was made.
 pub(crate) enum Begun {
     /// It has ended, and its scope with it: neither has ever had a node.
     Ended,

@@ -24,13 +24,13 @@
 //!    its code is cancelled: what it gives goes to the next one, or stays where it is. That counts for values and
 //!    permits as well as for the news that there will be none. Both are [woken](Waiter::wake); one that was passed over
 //!    is taken out of the order, so that it is met once.
-//! 4. A waiter that is polled again takes what it was given, also if its code is cancelled by then. If it was passed
+//! 4. A waiter that is polled again takes what it was given, even if its code is cancelled by then. If it was passed
 //!    over, it stays where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If
 //!    it is dropped, what it was given goes to the next one (law L40).
 //!
-//! What was given may be **taken back** before the waiter has seen it, as a channel that is closed takes back what it
-//! had let in. That is given, too, and rule 3 counts: who takes it back asks the waiter whether its code [is
-//! cancelled](Waiter::is_cancelled); it stays there without [its waker](Waiter::take_waker) until then.
+//! A value that was given may be **taken back** before the waiter has seen it, as a channel that is closed takes back
+//! what it had let in. That is given, too, and rule 3 counts: the side that takes it back asks the waiter whether its
+//! code [is cancelled](Waiter::is_cancelled); it stays there without [its waker](Waiter::take_waker) until then.
 //!
 //! The code of foster runs foreign code, such as wakers, with no lock held (law L36). An operation owes its users the
 //! same: a waiter is **made, called and dropped while no lock is held**. To make one clones a waker, to call one runs a

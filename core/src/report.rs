@@ -1,5 +1,5 @@
-//! What combinators outside of the core do with errors and panics that have no caller (L29, L35): errors go to the
-//! observer, and panics to the scope around.
+//! Errors and panics without a caller, for combinators outside of the core (L29, L35): errors go to the observer, and
+//! panics to the scope around.
 
 use std::fmt::{self, Debug};
 use std::panic::{Location, resume_unwind};

@@ -14,16 +14,16 @@
 //!
 //! # Common guarantees
 //!
-//! * **Every await is a [checkpoint](crate::checkpoint()).** Code that is cancelled starts nothing (law L14). What is
-//!   available at once is given at once, until the budget of the task is used up.
+//! * **Every await is a [checkpoint](crate::checkpoint()).** Code that is cancelled starts nothing (law L14). A
+//!   resource that is available is given at once, until the budget of the task is used up.
 //! * **Code that is cancelled is given nothing more**: no lock, no permit, no notification, and no news that something
-//!   is closed or poisoned. It goes to the next waiter whose code is not cancelled, or stays. What was given before can
-//!   still be taken.
+//!   is closed or poisoned. It goes to the next waiter whose code is not cancelled, or stays. Anything that was given
+//!   before can still be taken.
 //! * **The longest waiter is first**, and what is released is *handed over*: it belongs to that waiter in the instant
 //!   of the release, before the waiter runs. Nobody can jump the queue, `try_*` included.
 //! * **A waiter that is dropped leaves the queue**, and what it was handed already goes to the next (law L40).
 //! * **Nobody is woken for nothing**, and no lock is held while a waker runs.
-//! * They are made outside of any runtime, most of them in a `static`, and work on all runtimes, also between two of
+//! * They are made outside of any runtime, most of them in a `static`, and work on all runtimes, even between two of
 //!   them.
 //!
 //! Leaking a guard with [`std::mem::forget`] keeps what it guards for ever: nobody is told, others wait until they are
@@ -127,7 +127,7 @@ mod tests {
     fn owned<T: Send + Sync + 'static>() {}
     fn unpin<T: Unpin>() {}
 
-    /// What can go to another thread. `Cell` is `Send` and not `Sync`.
+    /// The types that can go to another thread. `Cell` is `Send` and not `Sync`.
     #[test]
     fn auto_traits() {
         send_sync::<(Barrier, CapacityLimiter, Condition, Event, Semaphore, WaitQueue)>();

@@ -35,12 +35,12 @@ use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 
 /// The key of a scoped value; lives in a `static`.
 ///
-/// For what accompanies the work rather than belongs to it: a request's number, a tenant, a switch for tests. What a
-/// function needs in order to work is better an argument.
+/// For what accompanies the work rather than belongs to it: a request's number, a tenant, a switch for tests. A value
+/// that a function needs in order to work is better passed as an argument.
 ///
 /// * A key made with [`new`](ScopedValue::new) is seen by the code of the same task, however deep; one made with
 ///   [`inherited`](ScopedValue::inherited) also by the tasks of nurseries inside the scope, and by theirs.
-/// * Blocking jobs see what the code sees that started them: a copy, also if they are abandoned.
+/// * Blocking jobs see the values of the code that started them: a copy, even if they are abandoned.
 /// * Finalizers and releases see what stands around their scope.
 /// * A value is never changed, only hidden by a scope further in. It ends with its scope: the next run knows nothing of
 ///   it.
@@ -271,7 +271,7 @@ fn look_up(mut take: impl FnMut(&Binding) -> bool) {
         if binding.is_some_and(|binding| (binding.inherited || !left_task) && take(&binding)) {
             return;
         }
-        // What is further out is around the nursery, not around the task: only inherited values come from there (L1).
+        // Scopes further out are around the nursery, not around the task: only inherited values come from there (L1).
         left_task |= node.kind == Kind::Task;
         next = parent;
     }

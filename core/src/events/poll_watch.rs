@@ -43,7 +43,7 @@ pub struct PollWatch {
     told: Mutex<BTreeSet<u64>>,
 }
 
-/// What a [`PollWatch`] reports.
+/// A report of a [`PollWatch`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PollReport<'a> {
@@ -94,7 +94,7 @@ impl PollWatch {
         self
     }
 
-    /// Who gets the reports.
+    /// Sets the function that gets the reports.
     #[must_use]
     pub fn on_report(mut self, report: impl Fn(&PollReport<'_>) + Send + Sync + 'static) -> Self {
         self.report = Box::new(report);

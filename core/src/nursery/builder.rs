@@ -34,7 +34,7 @@ impl<'a, E, K> TaskBuilder<'a, E, K> {
         self
     }
 
-    /// Says where the child was spawned, for code that spawns in the name of its own caller. By default it is the place of
+    /// Sets the place where the child was spawned, for code that spawns in the name of its own caller. By default it is
     /// the call of [`Nursery::child`].
     pub fn spawned_at(mut self, location: &'static Location<'static>) -> Self {
         self.location = location;

@@ -154,9 +154,10 @@ impl NurseryOptions {
     /// but should not block. It also gets the errors of children that were being cancelled. It belongs to the nursery:
     /// a handle to the nursery that it keeps for good is a reference cycle, and keeps both for ever.
     ///
-    /// What it is not for: an error of the *body* cancels the children and is returned, and so is a panic of a child
-    /// (law L7). If the handler panics, that counts as a panic of that child. An error that comes together with a panic
-    /// of the same child, or of a child that was cut off, goes to the tree's [`Observer`](crate::observer::Observer).
+    /// It is not called for an error of the *body*, which cancels the children and is returned, nor for a panic of a
+    /// child, which cancels them, too, and is resumed (law L7). If the handler panics, that counts as a panic of that
+    /// child. An error that comes together with a panic of the same child, or of a child that was cut off, goes to the
+    /// tree's [`Observer`](crate::observer::Observer).
     ///
     /// # Examples
     ///

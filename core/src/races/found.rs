@@ -1,4 +1,4 @@
-//! What is found at once: an operation that need not wait takes nothing that comes after a request for its code.
+//! Values found at once: an operation that need not wait takes nothing that comes after a request for its code.
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
@@ -125,7 +125,7 @@ fn the_others_come_after_the_request() {
     given_after_the_request(|| Barrier::new(2), arrives, async |barrier| barrier.wait().await);
 }
 
-/// Who was making the value gives up.
+/// The code that was making the value gives up.
 #[test]
 fn the_making_of_a_value_comes_after_the_request() {
     let gives_up = |cell: &OnceCell<()>, cancel: &dyn Fn()| {

@@ -1,4 +1,4 @@
-//! What is handed from one to another: a call in a wait queue, an event, a child's result.
+//! Hand-overs from one to another: a call in a wait queue, an event, a child's result.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -29,7 +29,7 @@ fn part<T: Send + Sync + 'static>(shared: &Arc<T>, part: fn(&T)) -> Box<dyn FnOn
     Box::new(move || part(&shared))
 }
 
-/// Who comes while it is released does not wait for ever.
+/// A newcomer during a release does not wait for ever.
 ///
 /// Fails without `set_contended` in `Acquire::poll_wait`, and with `acquire_for_waiter` before it.
 #[test]
@@ -149,7 +149,7 @@ fn permits_race() {
     });
 }
 
-/// What is taken out of the world is not taken from who waits for it.
+/// Permits that are forgotten are not taken from a waiter.
 ///
 /// Fails if `Semaphore::forget_permits` does not lock the queue, and if `hand_over` adds before it has.
 #[test]
@@ -166,8 +166,8 @@ fn a_permit_that_comes_back_is_not_forgotten() {
     });
 }
 
-/// B214: a waiter that is notified is in the queue of the mutex in that instant, and gets it in his turn, also if the
-/// one who was notified before him goes away.
+/// B214: a waiter that is notified is in the queue of the mutex in that instant, and gets it in its turn, even if the
+/// one that was notified before it goes away.
 ///
 /// Fails without `set_contended` in `QueuedResource::requeue_from`.
 #[test]

@@ -52,7 +52,7 @@ impl Time {
         self.state.lock().unwrap().timer.as_ref().map(|(at, _)| *at)
     }
 
-    /// Puts the clock forward to what the timer is armed for, and fires it. Says whether it was armed.
+    /// Puts the clock forward to the time that the timer is armed for, and fires it. Returns whether it was armed.
     fn fires(&self) -> bool {
         let Some((at, waker)) = self.state.lock().unwrap().timer.take() else { return false };
         self.reaches(at);

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 const READY_OPERATIONS: u32 = 128;
 
 crate::sys::thread_local! {
-    /// What is left of the budget of the job or root that this thread is polling; none while it polls neither.
+    /// The rest of the budget of the job or root that this thread is polling; none while it polls neither.
     static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! What only some runtimes have: looked up by type.
+//! Capabilities that only some runtimes have: looked up by type.
 
 use std::any::{Any, TypeId};
 use std::error::Error;
@@ -56,7 +56,7 @@ fn offered_by<C: ?Sized + Send + Sync + 'static>(runtime: &dyn Runtime) -> Optio
 pub struct MissingCapability {
     /// The name of the adapter. None if the code runs outside of any tree, and no adapter was installed.
     pub runtime: Option<&'static str>,
-    /// What was asked for.
+    /// The capability that was asked for.
     pub what: &'static str,
 }
 

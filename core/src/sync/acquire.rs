@@ -10,8 +10,9 @@
 //! 2. handed over, first waiter first: `QueuedResource::notify_waiters`. The resource belongs to the task from that
 //!    instant.
 //! 3. available at once: the future tries before it waits (`Mutex::try_lock`, `RawGuard::try_lock`, `Semaphore::take`),
-//!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`. What was
-//!    acquired by a change of the word, without a lock, is given back if the code was cancelled before (`Acquire::finish`).
+//!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`. A
+//!    resource that was acquired by a change of the word, without a lock, is given back if the code was cancelled
+//!    before (`Acquire::finish`).
 //!
 //! A future that is dropped after 2 and before its next poll has to release the resource: `Acquire::leave` tells it so.
 //!

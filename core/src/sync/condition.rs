@@ -223,8 +223,8 @@ impl<'a, T: ?Sized> ConditionWait<'a, T> {
                 ConditionState::Waiting(key) => {
                     let queue = self.condition.queue.shared();
                     let Poll::Ready((outcome, tag)) = key.poll_slow(queue, cx) else {
-                        // L14: it was notified, and then cancelled before the mutex was free. What it was told goes on now: it
-                        // may be long until it is dropped, if something beside it goes on.
+                        // L14: it was notified, and then cancelled before the mutex was free. The notification is
+                        // passed on now: it may be long until this waiter is dropped, if something beside it goes on.
                         if key.retag_if_skipped(queue, NOTIFIED_ONE, NOTIFIED_ALL) {
                             self.pass_on(NOTIFIED_ONE);
                         }

@@ -11,7 +11,7 @@ use super::{
 use crate::leaf::Waiter;
 use foster_test_support::{ManualTask, at_once};
 
-/// What all of them can do.
+/// The methods that all of them have.
 trait LockLike: Default {
     type Guard<'a>
     where

@@ -452,8 +452,8 @@ pub enum ParkOutcome {
     /// It was unparked.
     Unparked,
     /// Its code was cancelled, so the queue passed over it, and unparked others instead, if anybody; and it went on in
-    /// other code. It has no place in the queue any more. What it waits for may have come meanwhile: look, and take
-    /// another place if it has not, in one step as for the first one.
+    /// other code. It has no place in the queue any more. The event that it waits for may have come meanwhile: look,
+    /// and take another place if it has not, in one step as for the first one.
     PassedOver,
 }
 

@@ -24,7 +24,7 @@ use crate::tree::waking;
 /// Runs `future` in the scope that awaits this blocking job, and blocks the job's thread until it has ended.
 ///
 /// The future stands where the `to_thread(..)` stands: in the same task, below the same scopes and deadlines. When one
-/// of them is cancelled, so is the future, and the call returns when everything in it has ended. What it spawns is
+/// of them is cancelled, so is the future, and the call returns when everything in it has ended. Its children are
 /// spawned into nurseries that it has got from outside, or has opened itself.
 ///
 /// While it waits, the job's permit is lent to others: a job that calls back to start another job never waits for

@@ -1,7 +1,7 @@
 //! The wait for a permit for a thread.
 //!
-//! A future that is dropped leaves the limiter's queue. What is polled without a future of its own cannot tell that
-//! nobody polls it any more. So its request keeps no permit that comes while it is not polled:
+//! A future that is dropped leaves the limiter's queue. A type that is polled without a future of its own cannot tell
+//! that nobody polls it any more. So its request keeps no permit that comes while it is not polled:
 //!
 //! ```text
 //!   a permit is handed over ──▶ the waker: gives it on, then wakes the task
@@ -131,20 +131,20 @@ impl Wake for GivingOn {
     }
 }
 
-/// What a place had when it was given up.
+/// The contents of a place when it was given up.
 struct GivenUp {
     acquire: Option<LimiterAcquireOwned>,
     waker: Option<Waker>,
 }
 
 thread_local! {
-    /// What is to be given up by the outermost call of [`GivenUp::give_on`] on this thread, if there is one.
+    /// Places to be given up by the outermost call of [`GivenUp::give_on`] on this thread, if there is one.
     static NEXT: RefCell<Option<Vec<GivenUp>>> = const { RefCell::new(None) };
 }
 
 impl GivenUp {
-    /// Gives the permit on, and then wakes the task. Who gets it may give it on as well, from inside of this call: that
-    /// is left to the outermost call, so that the stack does not grow with the queue.
+    /// Gives the permit on, and then wakes the task. The receiver may give it on as well, from inside of this call:
+    /// that is left to the outermost call, so that the stack does not grow with the queue.
     fn give_on(self) {
         let mut this = Some(self);
         // A thread that is ending has no list: then the stack grows.

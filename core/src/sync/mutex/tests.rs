@@ -73,7 +73,7 @@ fn a_leaked_guard_leaves_it_locked() {
     assert_eq!(mutex.into_inner(), 3);
 }
 
-/// What a guard points to, and what it can be moved to, is any value.
+/// Both sorts of guards may point to an unsized value.
 #[test]
 fn values_may_have_no_size() {
     let mutex: Arc<Mutex<[u8]>> = Arc::new(Mutex::new([1, 2, 3]));

@@ -191,7 +191,8 @@ fn random_drops_leave_all_permits_home() {
     assert!(full > 100);
 }
 
-/// What comes back goes to the first as it is; what was free before may then be enough for the next.
+/// Permits that come back go to the first waiter as they are; those that were free before may then be enough for the
+/// next.
 #[test]
 fn what_was_free_before_goes_to_those_behind_whom_it_was_kept_for() {
     let semaphore = Semaphore::new(5);
