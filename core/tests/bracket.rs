@@ -24,7 +24,7 @@ async fn waits<F: Future>(mut future: Pin<&mut F>) -> bool {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
 
-/// What has happened, in order.
+/// The events, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -244,7 +244,7 @@ fn no_release_runs_in_a_dead_tree() {
         }
     }
 
-    /// What was cut off.
+    /// An observer that notes how many finalizers were cut off.
     struct Report(Log);
 
     impl Observer for Report {

@@ -1,4 +1,4 @@
-//! What messages and dumps say to people: the operation, the task and the place; times from now.
+//! Messages and dumps, for people: the operation, the task and the place; times from now.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
