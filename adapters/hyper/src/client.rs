@@ -41,7 +41,7 @@ pub use connector::Connector;
 #[doc(inline)]
 pub use hyper_util::client::legacy::Client;
 
-/// What hyper makes of the errors of bodies.
+/// An error of a body, as hyper boxes it.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes a client with a pool of connections: that of hyper-util, with its tasks as daemons of `nursery`.

@@ -16,9 +16,9 @@ use pin_project_lite::pin_project;
 const CHUNK_SIZE: usize = 64 * 1024;
 
 thread_local! {
-    /// What a stream reads into: the memory that hyper lends may be uninitialized, and can only be copied to without
-    /// unsafe code. Taken out for a read. What was read is cleared, so that no other stream finds it; a stream that
-    /// writes more than it says it has read leaves the rest there.
+    /// The buffer that a stream reads into: the memory that hyper lends may be uninitialized, and without unsafe code
+    /// can only be copied to. Taken out for a read. The bytes that were read are cleared, so that no other stream finds
+    /// them; a stream that writes more than it says it has read leaves the rest there.
     static CHUNK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -49,9 +49,9 @@ pin_project! {
     pub struct Io<S> {
         #[pin]
         stream: S,
-        // What was read from it before: hyper gets that first.
+        // Bytes that were read from it before: hyper gets these first.
         start: Vec<u8>,
-        // What was read and written, for whoever has the other one.
+        // The counts of bytes read and written, for the owner of the other reference.
         transfers: Option<Arc<Transfers>>,
     }
 }
@@ -90,7 +90,8 @@ impl<S: fmt::Debug> fmt::Debug for Io<S> {
     }
 }
 
-/// What an [`Io`] has read and written, for the connection above it, which is polled by the same task.
+/// The counts of bytes that an [`Io`] has read and written, for the connection above it, which is polled by the same
+/// task.
 #[derive(Default)]
 pub(crate) struct Transfers {
     read: AtomicUsize,

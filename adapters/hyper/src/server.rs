@@ -35,9 +35,9 @@ pub use options::HttpOptions;
 /// Accepts connections, and answers their requests with `service`, HTTP/1 and HTTP/2: [`foster_net::serve`] with
 /// [`serve_connection`] for each connection.
 ///
-/// What these two say holds here. In short: there is a child for each connection; errors of a connection are reported
-/// and end that connection only; a panic of the service ends the server, and is resumed; when the code around it is
-/// cancelled with a grace, requests in progress are completed, and everything else is closed at once.
+/// The documentation of these two holds here. In short: there is a child for each connection; errors of a connection
+/// are reported and end that connection only; a panic of the service ends the server, and is resumed; when the code
+/// around it is cancelled with a grace, requests in progress are completed, and everything else is closed at once.
 ///
 /// A service that has to know its client is made for each connection: call [`foster_net::serve`] with a handler that
 /// calls [`serve_connection`].
@@ -140,8 +140,8 @@ where
 ///
 /// # Errors
 ///
-/// What is wrong with this connection, see [`ConnectionError`]. It is none if the client closes the connection between
-/// requests, or without having sent anything.
+/// A failure of this connection, see [`ConnectionError`]. It is not an error if the client closes the connection
+/// between requests, or without having sent anything.
 ///
 /// # Panics
 ///
@@ -209,7 +209,7 @@ where
     served
 }
 
-/// What an HTTP/2 connection begins with.
+/// The first bytes of an HTTP/2 connection.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Reads until it is known which version the client speaks: all of the preface, or something else. Empty, if the client
@@ -302,8 +302,8 @@ pub enum ConnectionError {
     /// Before it was known which version the client speaks. [`TimedOut`](io::ErrorKind::TimedOut): it has not said it
     /// within the [header timeout](HttpOptions::header_timeout).
     Start(io::Error),
-    /// What hyper says: the client has broken the protocol, has gone away in the middle of a message, or has been too
-    /// slow; or the service or the body of a response has failed.
+    /// The error of hyper: the client has broken the protocol, has gone away in the middle of a message, or has been
+    /// too slow; or the service or the body of a response has failed.
     Http(hyper::Error),
     /// The client has taken nothing of what was written to it for as long as the
     /// [write timeout](HttpOptions::write_timeout), which is this.

@@ -1,4 +1,4 @@
-//! What a service of a user is for hyper: each request is a scope, and no error is lost.
+//! A user's service, wrapped for hyper: each request is a scope, and no error is lost.
 
 use std::error::Error;
 use std::future::Future;
@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 
 use crate::executor::Executor;
 
-/// What hyper makes of the errors of services and bodies.
+/// An error of a service or of a body, as hyper boxes it.
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The requests of a connection, answered by a service.

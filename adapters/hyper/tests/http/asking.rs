@@ -1,4 +1,4 @@
-//! What the tests have in common: a server in a scope, and clients that write by hand.
+//! Helpers of all tests: a server in a scope, and clients that write by hand.
 
 use std::error::Error;
 use std::future::Future;
@@ -21,7 +21,7 @@ pub(crate) type AnyError = Box<dyn Error + Send + Sync>;
 pub(crate) type Body = Full<Bytes>;
 pub(crate) type Answer = Result<Response<Body>, AnyError>;
 
-/// The grace of servers. What has to happen at once takes less than half of it.
+/// The grace of servers. An event that has to happen at once takes less than half of it.
 pub(crate) const GRACE: Duration = Duration::from_secs(20);
 
 /// Which of the server's connections a request has come by: it is in its extensions.

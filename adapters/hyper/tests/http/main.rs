@@ -1,7 +1,7 @@
 //! hyper in foster, on all runtimes: `N176` to `N184` of the behaviours of the network.
 //!
 //! Each body runs on smol with one thread and with four, on both runtimes of tokio, and on the simulator with several
-//! seeds. What needs hosts and links, or virtual time, is in `simulated.rs`.
+//! seeds. Tests that need hosts and links, or virtual time, are in `simulated.rs`.
 
 mod asking;
 mod clients;

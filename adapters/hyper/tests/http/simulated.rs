@@ -1,4 +1,4 @@
-//! What only the simulator shows: links that lose packets, and time to the nanosecond.
+//! Behaviour that only the simulator shows: links that lose packets, and time to the nanosecond.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -204,7 +204,7 @@ fn n178_other_timeouts_are_exact() {
     });
 }
 
-/// What is reported, as text.
+/// The reports, as text.
 #[derive(Default)]
 struct Reports(Mutex<Vec<String>>);
 
@@ -280,7 +280,7 @@ async fn answer_at_length(_: Request<Incoming>) -> Result<Response<Body>, AnyErr
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 
-/// What a client of HTTP/2 says that gives all windows there are, and asks.
+/// The bytes of a client of HTTP/2 that gives all windows there are, and asks.
 const GET_BY_HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff\
     \0\0\x04\x08\0\0\0\0\0\x7f\0\0\0\
