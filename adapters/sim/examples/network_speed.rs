@@ -23,7 +23,7 @@ fn measure(what: &str, program: impl Future<Output = u64>) {
         net::set_default_link(Link::new().latency(Duration::from_millis(1)));
         program.await
     });
-    // What others do on the machine does not count, where that can be told.
+    // The work of others on the machine does not count, where that can be told.
     let took = on_the_core().zip(began).map_or_else(|| start.elapsed(), |(now, began)| now - began);
     println!(
         "{what}: {packets} packets in {took:.2?}, {:.2} million a second",

@@ -133,8 +133,8 @@ impl Builder {
     ///
     /// For programs whose closures wait for tasks, or that start threads themselves. When nothing is runnable, the
     /// simulation waits for other threads up to `patience` of real time before it moves the clock past a job that has
-    /// not ended, and before it reports a deadlock. What the threads do comes when it comes: such a run cannot be
-    /// replayed exactly ([`Run::outside`](crate::Run::outside) counts why).
+    /// not ended, and before it reports a deadlock. The actions of the threads come in no fixed order: such a run
+    /// cannot be replayed exactly ([`Run::outside`](crate::Run::outside) counts why).
     pub fn real_threads(self, patience: Duration) -> Self {
         Builder { patience, ..self }
     }

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::Context;
 use std::time::Duration;
 
-/// What [`probe`] saw.
+/// The findings of [`probe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probe {

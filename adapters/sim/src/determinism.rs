@@ -9,12 +9,12 @@ use crate::trace::Trace;
 
 /// Runs `program` twice with the same seed, and compares what happens.
 ///
-/// What foster offers comes from the seed: time, names, blocking jobs, the network, [`random`](crate::random). What a
-/// program gets elsewhere, nobody can take from it: the clock on the wall, a generator of random numbers, the order of
-/// a `HashMap`, a thread, the resolver of the system, a `static` that is still as another run has left it. As soon as
-/// it makes a difference, this one is found: another order of tasks, another time, another packet, or other bytes in a
-/// packet, or another [`note`](crate::note()). What makes none is not seen, such as a clock that is only printed; a
-/// note shows it.
+/// Everything that foster offers comes from the seed: time, names, blocking jobs, the network,
+/// [`random`](crate::random). Other sources stay open to a program: the clock on the wall, a generator of random
+/// numbers, the order of a `HashMap`, a thread, the resolver of the system, a `static` that is still as another run has
+/// left it. As soon as one makes a difference, it is found: another order of tasks, another time, another packet, or
+/// other bytes in a packet, or another [`note`](crate::note()). A source that makes none is not seen, such as a clock
+/// that is only printed; a note shows it.
 ///
 /// In tests, the environment variable `FOSTER_CHECK_DETERMINISM=1` does this with each seed, see
 /// [`test()`](crate::test()).
@@ -62,9 +62,9 @@ pub enum Nondeterminism {
     Difference {
         /// How many events were the same.
         same: usize,
-        /// What the first run did then, as a line of its trace; none if it had ended.
+        /// The event of the first run then, as a line of its trace; none if it had ended.
         first: Option<String>,
-        /// What the second run did then.
+        /// The event of the second run then.
         second: Option<String>,
     },
     /// The runs were the same, and need not have been: another thread did something to the simulation.
@@ -125,7 +125,7 @@ impl Builder {
     }
 }
 
-/// What was first different in two runs, which are given with their failures.
+/// Returns the first difference between two runs, which are given with their failures.
 fn difference(runs: [(Trace, Option<String>); 2]) -> Option<Nondeterminism> {
     let [(first, failure), (second, other_failure)] = &runs;
     let lines = first.events().len().max(second.events().len());

@@ -53,7 +53,7 @@ where
     Builder::new(0).explore(seeds, program)
 }
 
-/// What [`explore`] saw; `Display` prints it as a report.
+/// The findings of [`explore`]; `Display` prints them as a report.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Exploration {

@@ -7,8 +7,8 @@ use crate::runtime::Sim;
 /// Promises that something outside of the simulation, such as a plain thread, will wake the program.
 ///
 /// As long as the guard lives, the simulation waits when nothing is runnable, in real time: the clock does not move,
-/// and nothing is taken for a deadlock. The guard can be dropped on any thread. What the other thread does comes when
-/// it comes: such a run need not repeat, and [`Run::outside`](crate::Run::outside) counts why.
+/// and nothing is taken for a deadlock. The guard can be dropped on any thread. The actions of the other thread come in
+/// no fixed order: such a run need not repeat, and [`Run::outside`](crate::Run::outside) counts why.
 ///
 /// A guard that is never dropped lets a run that has nothing to do wait for ever.
 ///

@@ -46,8 +46,8 @@
 //! | whatever you decide, packet by packet: this one is lost, that one is late | [`rule`] |
 //! | partitions and crashes, when the seed says | [`Chaos`] |
 //!
-//! What was sent, has arrived and was lost, and why, is in the [trace](crate::Trace) of a run; [`sockets`] lists what
-//! is open, as does the report of a deadlock.
+//! The [trace](crate::Trace) of a run has the packets that were sent, that have arrived and that were lost, and why;
+//! [`sockets`] lists the open sockets, as does the report of a deadlock.
 //!
 //! # How a run ends
 //!
@@ -154,7 +154,7 @@ fn wait_for<T>(
         }
         done
     });
-    // What was registered before is dropped now.
+    // A waiter that was registered before is dropped now.
     drop(waiting);
     match again {
         None => Poll::Ready(Err(gone())),

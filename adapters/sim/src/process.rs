@@ -74,7 +74,7 @@ impl Programs {
         Programs::default()
     }
 
-    /// Adds a program. What it returns is its exit code.
+    /// Adds a program. Its output is its exit code.
     #[must_use]
     pub fn program<F, Fut>(mut self, name: impl AsRef<OsStr>, program: F) -> Self
     where
@@ -122,7 +122,7 @@ impl fmt::Debug for Programs {
     }
 }
 
-/// What starts them.
+/// The host that starts them.
 struct Host {
     nursery: Nursery<Infallible>,
     scripts: HashMap<OsString, Script>,
@@ -215,11 +215,11 @@ struct State {
     came: Vec<SignalKind>,
     /// No signal can be sent to it.
     out_of_reach: bool,
-    /// What has killed it.
+    /// The signal that has killed it.
     killed_by: Option<SignalKind>,
     status: Option<ExitStatus>,
     reaped: bool,
-    /// Of who waits for its exit, and of the program, when it waits for a signal.
+    /// The wakers of the task that waits for its exit, and of the program, when it waits for a signal.
     waiter: Option<Waker>,
     listener: Option<Waker>,
 }

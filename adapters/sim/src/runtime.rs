@@ -8,9 +8,9 @@
 //! | `timers` | the clock and the timers | R5–R7 |
 //! | `blocking`, `lockstep` | closures that may block, and wait for tasks | R8, R12, R13 |
 //!
-//! An adapter for a real executor has the same three parts, and is shorter, since its executor has the queue. What is only
-//! here makes runs repeatable: `choices` picks among the things that could happen next, `recorder` hashes what happened, and
-//! `stuck` says why a run cannot go on.
+//! An adapter for a real executor has the same three parts, and is shorter, since its executor has the queue. The other
+//! modules make runs repeatable: `choices` picks among the things that could happen next, `recorder` hashes what
+//! happened, and `stuck` says why a run cannot go on.
 //!
 //! Of the rest of the crate this uses only the settings ([`Builder`](crate::Builder)), the list that it records to
 //! ([`Trace`](crate::Trace)), and the silence of a search (`quiet`). `tests/size.rs` checks that, and that this has at most

@@ -1,4 +1,4 @@
-//! Tests: one body, many seeds. What `#[foster::test]` calls for the simulator.
+//! Tests: one body, many seeds. `#[foster::test]` calls this for the simulator.
 
 use std::any::Any;
 use std::env;

@@ -77,7 +77,7 @@ fn two_processes_agree_on_the_hashes() {
     }
 }
 
-/// What would leak is seen: a program that iterates over a hash map has other hashes in each process.
+/// A leak would be seen: a program that iterates over a hash map has other hashes in each process.
 #[test]
 fn the_order_of_a_hash_map_changes_the_hashes() {
     let own = hashes(|| async {

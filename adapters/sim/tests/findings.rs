@@ -1,4 +1,4 @@
-//! What a simulation finds: deadlocks, tasks that never block, runs without end.
+//! The findings of a simulation: deadlocks, tasks that never block, runs without end.
 
 mod support;
 

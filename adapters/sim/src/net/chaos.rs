@@ -36,7 +36,7 @@ pub struct Chaos {
     crashes: bool,
 }
 
-/// What goes wrong.
+/// A fault to be made.
 enum Fault {
     Nothing,
     Partition(usize, usize),

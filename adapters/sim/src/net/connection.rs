@@ -82,7 +82,7 @@ pub(super) struct Connection {
     /// Written, and not known to be received: from `acknowledged` on.
     written: VecDeque<u8>,
     acknowledged: u64,
-    /// What is sent next.
+    /// The position that is sent next.
     next: u64,
     /// How far the other side has room.
     limit: u64,
@@ -91,7 +91,7 @@ pub(super) struct Connection {
     end: End,
 
     received: Received,
-    /// What is expected next.
+    /// The position that is expected next.
     expected: u64,
     /// How far the other side was told that there is room.
     offered: u64,
@@ -155,7 +155,7 @@ impl StreamOptions {
     }
 }
 
-/// What a read or write comes to: done, or to be waited for.
+/// The result of a read or write; none if it has to wait.
 pub(super) type Attempt<T> = Option<Result<T, Failure>>;
 
 impl Connection {
@@ -190,7 +190,7 @@ impl Connection {
         }
     }
 
-    /// The connection is made. What was lost until now does not matter any more.
+    /// The connection is made. Packets that were lost until now do not matter any more.
     pub(super) fn open(&mut self) {
         (self.phase, self.tries, self.retry) = (Phase::Open, 0, None);
     }
@@ -425,14 +425,14 @@ impl Connection {
         self.offered = self.offered.max(self.expected + self.options.receive_buffer as u64);
     }
 
-    /// What it means to this side if the other one resets the connection: as on Linux, that it has closed, if it has
-    /// said so before.
+    /// The failure of this side if the other one resets the connection: as on Linux, that it has closed, if it has said
+    /// so before.
     pub(super) fn reset_means(&self) -> Failure {
         if self.ended { Failure::BrokenPipe } else { Failure::Reset }
     }
 
     /// The connection is broken, for this reason, which the next who asks is told. A reset that comes when both sides
-    /// had said their last is none.
+    /// had said their last is not a failure.
     pub(super) fn fail(&mut self, failure: Failure) {
         let both_ended = self.ended && self.written.is_empty() && self.end != End::Open;
         if self.phase != Phase::Failed && !(both_ended && failure != Failure::TimedOut) {

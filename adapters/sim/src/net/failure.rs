@@ -5,7 +5,7 @@ use std::io;
 
 macro_rules! failures {
     ($($(#[$doc:meta])* $name:ident = $errno:ident, $kind:ident;)*) => {
-        /// What a socket call fails with.
+        /// The failure of a socket call.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[cfg_attr(not(unix), allow(dead_code, reason = "some are of Unix sockets alone"))]
         pub(super) enum Failure {

@@ -1,4 +1,4 @@
-//! What programs under test do to the links between hosts.
+//! The faults that a test makes on the links between hosts.
 
 use super::host::Host;
 use super::link::{Link, Way};
@@ -26,8 +26,8 @@ pub fn set_link_one_way(from: &Host, to: &Host, link: Link) {
     from.sim().network(|network| network.world.links.set(from.id(), to.id(), link));
 }
 
-/// Cuts the ways between two hosts. What is on them is lost, and what is sent into them. No operation fails at once:
-/// whoever waits goes on to wait, and TCP goes on to send again what was lost.
+/// Cuts the ways between two hosts. Packets that are on them, or are sent into them, are lost. No operation fails at
+/// once: whoever waits continues to wait, and TCP continues to send lost data again.
 ///
 /// # Examples
 ///

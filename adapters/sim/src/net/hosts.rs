@@ -41,10 +41,10 @@ pub(super) struct HostState {
     pub(super) lost_before: u64,
     /// Programs may run on it.
     pub(super) running: bool,
-    /// What waits until it goes on, if it is paused.
+    /// The events that wait until it goes on, if it is paused.
     pub(super) paused: Option<Paused>,
     pub(super) programs: Vec<Arc<dyn Program>>,
-    /// Who waits until it runs, by the number that each got.
+    /// The wakers of those who wait until it runs, by the number that each got.
     pub(super) waiting: BTreeMap<u64, Waker>,
     pub(super) last_waiting: u64,
     ports: BTreeMap<(Protocol, u16), Vec<Bound>>,

@@ -11,10 +11,10 @@ use super::packet::Packet;
 use crate::runtime::Choices;
 use crate::trace::Loss;
 
-/// What the way from one host to another is like.
+/// The properties of the way from one host to another.
 ///
-/// A new one takes between one and two milliseconds, as the seed says, and loses nothing. The loopback of a host is no
-/// link: it takes no time and loses nothing.
+/// A new one takes between one and two milliseconds, as the seed says, and loses nothing. The loopback of a host is not
+/// a link: it takes no time and loses nothing.
 ///
 /// # Examples
 ///
@@ -181,13 +181,13 @@ impl Links {
         self.ways.entry((from, to)).or_default()
     }
 
-    /// What there is on the way, without what waits before it.
+    /// Returns the longest time that a packet takes on the way, without those that wait before it.
     pub(super) fn slowest(&self, from: HostId, to: HostId) -> Duration {
         let way = self.ways.get(&(from, to));
         way.and_then(|way| way.link.as_ref()).unwrap_or(&self.default).slowest()
     }
 
-    /// What becomes of a packet that is sent now, and that a rule delays by so much.
+    /// Returns the fate of a packet that is sent now, and that a rule delays by so much.
     pub(super) fn depart(
         &mut self,
         packet: &Packet,

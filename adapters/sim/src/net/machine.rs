@@ -1,4 +1,4 @@
-//! What a tree runs on: the simulator, as seen from one of its hosts.
+//! The runtime of a tree: the simulator, as seen from one of its hosts.
 
 use std::any::{Any, TypeId};
 use std::fmt;

@@ -9,8 +9,7 @@
 //!                                                        └────▶ lost ─▶ queue: try again
 //! ```
 //!
-//! What happens at the present instant, as everything on loopback does, happens before the call returns: as on a
-//! kernel.
+//! Events of the present instant, as all of loopback are, happen before the call returns: as on a kernel.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -59,7 +58,7 @@ pub(crate) struct World {
     pub(super) later: Later,
 }
 
-/// What waits until the lock is released.
+/// The wakers to be called or dropped when the lock is released.
 #[derive(Default)]
 pub(super) struct Later {
     pub(super) wake: Vec<Waker>,
@@ -415,7 +414,7 @@ impl<'a> Network<'a> {
                 self.plan_retry(*client);
                 self.plan_retry(*server);
             }
-            // Who waits for the answer does not know what was received, and how much room there is.
+            // The side that waits for the answer does not know what was received, and how much room there is.
             Load::Segment(segment) if segment.is_answer() => {
                 if let Some(connection) = self.connection(segment.to) {
                     connection.miss(segment);

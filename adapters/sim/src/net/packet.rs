@@ -1,4 +1,4 @@
-//! What travels: datagrams, and the segments of streams.
+//! Packets: datagrams, and the segments of streams.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub(super) struct Packet {
 pub(super) enum Load {
     Datagram {
         bytes: Vec<u8>,
-        /// Who is told that nobody listens.
+        /// The socket that is told that nobody listens.
         sender: SocketId,
     },
     /// The answer to a datagram for which there was no socket.
@@ -105,9 +105,9 @@ impl Packet {
         matches!(self.load, Load::Datagram { .. })
     }
 
-    /// What the hash of a run has of a packet: its kind, its ports, its sender, how many bytes it has, and the place of
-    /// a segment in its stream. Not what the bytes are, nor whom it is for, nor what a segment acknowledges; packets
-    /// that differ may have the same.
+    /// The part of a packet that goes into the hash of a run: its kind, its ports, its sender, how many bytes it has,
+    /// and the place of a segment in its stream. Not what the bytes are, nor whom it is for, nor what a segment
+    /// acknowledges; packets that differ may have the same.
     pub(super) fn digest(&self) -> u64 {
         let kind = match &self.load {
             Load::Datagram { .. } => 1,

@@ -13,10 +13,10 @@ use crate::note;
 use crate::runtime::{Alarm, Sim, State};
 use crate::trace::Loss;
 
-/// What waits until a host goes on.
+/// The events that wait until a host goes on.
 #[derive(Default)]
 pub(super) struct Paused {
-    /// What has arrived, in its order.
+    /// The packets that have arrived, in their order.
     pub(super) packets: Vec<Packet>,
     /// The connections whose time has come to send again, and which of their times it was.
     pub(super) retries: Vec<(SocketId, u64)>,
@@ -28,9 +28,9 @@ impl Host {
     /// Lets it stand still until [`resume`](Host::resume), as a machine does whose virtual machine is suspended: none
     /// of its code runs, and it answers nobody.
     ///
-    /// Who is connected with it sees silence, sends again what is not answered, and gives up at last, as with a host
-    /// that has no power. But nothing is lost: what arrives meanwhile is there when it goes on. What it had sent before
-    /// is on its way.
+    /// Those who are connected with it see silence, send again what is not answered, and give up at last, as with a
+    /// host that has no power. But nothing is lost: packets that arrive meanwhile are there when it goes on. Packets
+    /// that it had sent before are on their way.
     ///
     /// The clock goes on, and does not stop for the timers of the host. A program that pauses its own host goes on
     /// until its next `await`. With [`Builder::real_threads`](crate::Builder::real_threads), closures that run on

@@ -39,7 +39,7 @@ struct ProgramState<T> {
 
 struct State<T> {
     phase: Phase<T>,
-    /// Who awaits it.
+    /// The waker of the code that awaits it.
     waker: Option<Waker>,
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use super::connection::LOOPBACK_SEGMENT;
 
-/// What was received and has not been read, with the borders of its segments.
+/// Bytes that were received and have not been read, with the borders of their segments.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     pub(super) parts: VecDeque<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What is open, for people who have to find out why a run is stuck.
+//! A list of the open sockets, for people who have to find out why a run is stuck.
 
 use std::fmt::{self, Write};
 
@@ -18,7 +18,7 @@ use crate::runtime::Sim;
 pub struct OpenSocket {
     /// The name of its host.
     pub host: String,
-    /// What it is: `tcp`, `tcp listener`, `udp`, or the same of `unix`.
+    /// Its kind: `tcp`, `tcp listener`, `udp`, or the same of `unix`.
     pub kind: &'static str,
     /// Its own address.
     pub local: String,
@@ -26,9 +26,9 @@ pub struct OpenSocket {
     pub peer: Option<String>,
     /// How far it is.
     pub state: &'static str,
-    /// What waits in its buffers.
+    /// The contents of its buffers.
     pub queue: String,
-    /// Who waits for it, and in which direction.
+    /// The tasks that wait for it, each with the direction.
     pub waiting: Vec<String>,
 }
 

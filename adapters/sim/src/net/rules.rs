@@ -28,10 +28,10 @@ use crate::trace::Loss;
 /// Asks `rule` for each packet that one host sends to another, from now on, until the guard is dropped.
 ///
 /// Rules are asked in the order in which they were made. The first that decides wins, and the others are not asked; one
-/// that answers [`Action::Pass`] does not decide. What no rule has decided, the [`Link`](super::Link) does. Packets on
-/// the loopback of a host are none of a link, and no rule is asked.
+/// that answers [`Action::Pass`] does not decide. If no rule has decided, the [`Link`](super::Link) does. Packets on
+/// the loopback of a host do not go over a link, and no rule is asked.
 ///
-/// The guard is a value like any other: kept in a variable of a scope, the rule ends with the scope, also when that is
+/// The guard is a value like any other: kept in a variable of a scope, the rule ends with the scope, even when that is
 /// cancelled; kept by the program of a host, it ends when the host crashes.
 ///
 /// The closure is called when a packet is sent, with no lock held: it may use the tools of this module, and count. If
@@ -80,7 +80,7 @@ pub fn rule(rule: impl FnMut(&PacketInfo) -> Action + Send + 'static) -> RuleGua
     RuleGuard { number: number.expect("the simulation that runs on this thread is not over"), sim: Some(sim) }
 }
 
-/// What becomes of a packet: the answer of a [`rule`].
+/// The fate of a packet: the answer of a [`rule`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
@@ -90,8 +90,8 @@ pub enum Action {
     Deliver,
     /// The packet is lost. TCP sends it again, as it does what a link has lost.
     Drop,
-    /// The packet arrives so much later than it would, and no other rule is asked. What is sent behind it in the same
-    /// stream of TCP does not overtake it; datagrams do. It is late, and not lost: TCP does not send it again.
+    /// The packet arrives so much later than it would, and no other rule is asked. Packets behind it in the same stream
+    /// of TCP do not overtake it; datagrams do. It is late, and not lost: TCP does not send it again.
     Delay(Duration),
 }
 
@@ -102,7 +102,7 @@ pub struct PacketInfo {
     packet: Box<Packet>,
 }
 
-/// What a packet is for.
+/// The purpose of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PacketKind {
@@ -270,7 +270,7 @@ impl Rules {
         begins
     }
 
-    /// Who asks, where nobody unlocks the network.
+    /// Returns the waker of the task that asks, where nobody unlocks the network.
     pub(super) fn asker(&self) -> Option<Waker> {
         self.asks.clone().filter(|_| !self.asking && !self.waiting.is_empty())
     }

@@ -1,4 +1,4 @@
-//! What a host runs by itself.
+//! The software that a host runs by itself.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

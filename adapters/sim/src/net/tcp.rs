@@ -31,7 +31,8 @@ pub(super) fn as_seen_by(v6: bool, address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// What is sent to no address in particular is for this host.
+/// Returns the address itself, or the loopback address if it is unspecified: packets to no address in particular are
+/// for this host.
 pub(super) fn specified(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -210,7 +210,7 @@ impl DatagramSocket for SimUdp {
         let to = inet(to).ok_or(Failure::OtherFamily)?;
         self.with(|udp| {
             udp.peer = Some(specified(to));
-            // What others have sent before is not for this one any more.
+            // Datagrams that others have sent before are not for this one any more.
             udp.queue.retain(|(from, _)| canonical(*from) == canonical(to));
             udp.queued = udp.queue.iter().map(|(_, bytes)| bytes.len() + OVERHEAD).sum();
         })

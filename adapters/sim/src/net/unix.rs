@@ -68,7 +68,7 @@ pub(super) struct UnixDatagramState {
     peer: Option<SocketId>,
     peer_address: Option<Address>,
     queue: VecDeque<(Address, Vec<u8>)>,
-    /// Who waits until there is room.
+    /// The sockets that wait until there is room.
     blocked: Vec<SocketId>,
     pub(super) reader: Option<Waiting>,
     pub(super) writer: Option<Waiting>,

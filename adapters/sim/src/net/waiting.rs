@@ -1,4 +1,4 @@
-//! Who waits for a socket.
+//! Tasks that wait for a socket.
 
 use std::task::{Context, Waker};
 

@@ -14,7 +14,7 @@ use foster_process::contract::{ReadPipe, WritePipe};
 use super::Shared;
 use super::pipe::Writer;
 
-/// What a scripted program has: its arguments and variables, its streams, and its signals.
+/// The arguments and variables, streams and signals of a scripted program.
 ///
 /// When the program returns, or this is dropped, its streams are closed.
 pub struct Running {

@@ -116,7 +116,7 @@ pub(crate) enum Body {
     /// The main future.
     Main,
     Job(Job),
-    /// What a host runs by itself.
+    /// The software that a host runs by itself.
     #[cfg(feature = "net")]
     Program(Pin<Box<dyn Future<Output = ()> + Send>>),
     Work(Work),

@@ -102,7 +102,7 @@ impl State {
                 while !batch.is_empty() {
                     let (timer, alarm) = self.choices.pick_event(&mut batch);
                     match alarm {
-                        // What happens there records itself.
+                        // Events of the network record themselves.
                         #[cfg(feature = "net")]
                         Alarm::Network => {
                             self.network_is_due(due);

@@ -1,4 +1,4 @@
-//! What the tests of the simulator share.
+//! Helpers that the tests of the simulator share.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses some of it")]
 
 use std::convert::Infallible;
@@ -46,7 +46,7 @@ impl Log {
     }
 }
 
-/// What a run panicked with.
+/// The message with which a run panicked.
 pub fn panic_of<T>(run: Run<T>) -> String {
     let payload = run.outcome.err().expect("the run fails");
     payload.downcast::<String>().map_or_else(|other| (*other.downcast::<&str>().unwrap()).to_owned(), |text| *text)
