@@ -127,9 +127,9 @@ fn poll_with<T, R>(
     loop {
         match attempt(socket) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // async-io tells once of each event that was waited for. What it tells of first is mostly the one that has
-                // woken this task for an earlier attempt, so it is asked again before the next attempt. Nothing is lost:
-                // to register asks the host what is ready.
+                // async-io tells once of each event that was waited for. The first of them is mostly the one that has
+                // woken this task for an earlier attempt, so it is asked again before the next attempt. Nothing is
+                // lost: registering asks the host what is ready.
                 if poll_ready(cx)?.is_pending() || poll_ready(cx)?.is_pending() {
                     return Poll::Pending;
                 }
@@ -155,7 +155,7 @@ where
     }
 }
 
-/// What all sockets have; `$pack` makes an [`Address`] of one of the family's.
+/// The methods that all sockets have; `$pack` makes an [`Address`] of one of the family's.
 macro_rules! socket {
     ($kind:ty, $pack:path) => {
         impl Socket for Watched<$kind> {
