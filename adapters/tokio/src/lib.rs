@@ -25,7 +25,7 @@
 //!
 //! Code in the tree runs in the context of the runtime: tokio's sockets, `spawn_blocking` and libraries that look for
 //! `Handle::current()` work. A turn ends when tokio's cooperative budget is used up. Time is tokio's, so the tests that
-//! pause its clock pause foster's. What `tokio::spawn` starts is outside of the tree, and nobody waits for it.
+//! pause its clock pause foster's. A task of `tokio::spawn` is outside of the tree, and nobody waits for it.
 //!
 //! # When not to use it
 //!
