@@ -112,7 +112,7 @@ async fn lose_an_error() {
     drop(lost);
 }
 
-/// What an observer is told that has no caller.
+/// The messages to an observer, of errors that have no caller.
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
 
