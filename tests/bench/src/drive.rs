@@ -13,18 +13,18 @@ const ROUNDS: usize = 5;
 ///
 /// # Errors
 ///
-/// What went wrong, if valgrind or the case failed.
+/// The failure of valgrind, or of the case.
 pub fn instructions(name: &str) -> Result<u64, String> {
     let counted = callgrind(name)?;
     let total = counted.lines().find_map(|line| line.strip_prefix("totals: "));
     total.and_then(|total| total.trim().parse().ok()).ok_or_else(|| format!("{name}: callgrind has no total"))
 }
 
-/// What callgrind writes about what happens between the marks.
+/// Returns the report of callgrind on the code between the marks.
 ///
 /// # Errors
 ///
-/// What went wrong, if valgrind or the case failed.
+/// The failure of valgrind, or of the case.
 pub fn callgrind(name: &str) -> Result<String, String> {
     let file = std::env::temp_dir().join(format!("foster-bench.{}", std::process::id()));
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -45,11 +45,11 @@ pub fn callgrind(name: &str) -> Result<String, String> {
     counted.map_err(|error| format!("{name}: callgrind wrote nothing: {error}"))
 }
 
-/// What the case reads of itself, run by the binary of that name beside this one.
+/// Returns the reading that the case takes of itself, run by the binary of that name beside this one.
 ///
 /// # Errors
 ///
-/// What went wrong, if the case failed.
+/// The failure of the case.
 pub fn reading(binary: &str, name: &str) -> Result<Reading, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(binary);
     let output = Command::new(&program).args(["case", name]).output();
@@ -72,7 +72,7 @@ pub struct Nanos {
 ///
 /// # Errors
 ///
-/// What went wrong, if a case failed.
+/// The failure of a case.
 pub fn paired(binary: &str, row: &Row) -> Result<Vec<Nanos>, String> {
     let names: Vec<String> = row.names().collect();
     let mut rounds = vec![Vec::new(); names.len()];

@@ -1,4 +1,4 @@
-//! What CI looks at: instructions of some rows, compared with a file of what they were.
+//! The gate of CI: instructions of some rows, compared with a file of their former counts.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::drive;
 use crate::row::{Contender, Row};
 
-/// A regression, in parts of what was.
+/// A regression, as a part of the former count.
 const MOST: f64 = 0.05;
 
 fn gated(rows: &[Row]) -> impl Iterator<Item = (&Row, &Contender)> {
@@ -49,7 +49,7 @@ pub fn check(rows: &[Row], path: &str) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// What went wrong.
+/// The failure of a case, or of writing the file.
 pub fn write(rows: &[Row], path: &str) -> Result<(), String> {
     let mut text = format!(
         "# Instructions per operation. Written by `tests/bench/run baseline`, compared by .ci/run.\n# compiler: {}\n",

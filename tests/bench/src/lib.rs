@@ -1,4 +1,4 @@
-//! What foster costs, beside its peers: the same work, in the same run, with a result that is checked.
+//! The costs of foster, beside its peers: the same work, in the same run, with a result that is checked.
 //!
 //! | module | it has |
 //! |---|---|
@@ -24,7 +24,7 @@ mod work;
 
 use std::process::ExitCode;
 
-/// What every binary of this package does; they differ in their allocators.
+/// The `main` of every binary of this package; they differ in their allocators.
 ///
 /// `heap` says how many allocations were made so far, how many bytes in them, and how many bytes are in use.
 pub fn main(heap: fn() -> meter::Heap) -> ExitCode {

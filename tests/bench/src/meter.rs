@@ -1,8 +1,8 @@
-//! What is measured between two marks: instructions by callgrind, time by the clock, allocations by the allocator.
+//! Measurements between two marks: instructions by callgrind, time by the clock, allocations by the allocator.
 //!
 //! A case runs its work twice, once to warm up and once measured. The marks are functions of their own, so that
-//! callgrind can be told to start from nothing at the one and to write down what it has at the other: what it counts is
-//! all threads of the process between them, and nothing of the start and the end of the runtime.
+//! callgrind can be told to start from nothing at the one and to write down its counts at the other: it counts all
+//! threads of the process between them, and nothing of the start and the end of the runtime.
 
 use cpu_time::ProcessTime;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What the allocator has done so far.
+/// The work of the allocator so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heap {
     pub allocations: u64,
@@ -19,7 +19,7 @@ pub struct Heap {
     pub live: u64,
 }
 
-/// What was read between the marks, in all.
+/// The measurements between the marks, in all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     pub time: Duration,

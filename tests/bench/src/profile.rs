@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use crate::drive;
 use crate::row::Row;
 
-/// What is below this part of the whole is left out.
+/// Entries below this part of the whole are left out.
 const WORTH_A_LINE: f64 = 0.01;
 
-/// What files belong to that are not foster's, and the columns of the table of several cases.
+/// The parts that files belong to if they are not foster's, and the columns of the table of several cases.
 const MALLOC: &str = "malloc, free";
 const SHARED: &str = "locks, atomics, counts";
 const CLOCK: &str = "clock";
@@ -24,7 +24,7 @@ const COLUMNS: [&str; 8] = [MALLOC, SHARED, CLOCK, PANICS, HOST, STD, FOSTER, OT
 ///
 /// # Errors
 ///
-/// What went wrong, if there is no such case, or it failed.
+/// There is no such case, or it failed.
 pub fn print(rows: &[Row], cases: &[&str]) -> Result<(), String> {
     if let [case] = cases {
         return one(rows, case);
@@ -93,7 +93,7 @@ fn is_foster(file: &str) -> Option<&str> {
     crates.iter().find_map(of).filter(|_| !file.contains("/library/"))
 }
 
-/// What a file belongs to that is not one of foster's.
+/// Returns the part that a file belongs to if it is not one of foster's.
 fn part(file: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| file.contains(word));
     if has(&["malloc", "alloc/src/alloc.rs", "std/src/alloc.rs", "unix/alloc.rs"]) {
@@ -120,7 +120,7 @@ fn part(file: &str) -> &'static str {
     }
 }
 
-/// What callgrind has counted, by name.
+/// The counts of callgrind, by name.
 #[derive(Default)]
 struct Counts {
     files: HashMap<String, u64>,

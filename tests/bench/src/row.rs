@@ -3,10 +3,10 @@
 use crate::host::Host;
 use crate::meter::{self, Heap};
 
-/// What a row needs to count as done.
+/// The bar that a row has to reach to count as done.
 #[derive(Clone, Copy, Debug)]
 pub enum Bar {
-    /// Not more than so many times what the first peer needs: in time, if that is measured, else in instructions.
+    /// At most so many times the cost of the first peer: in time, if that is measured, else in instructions.
     Ratio(f64),
     /// Instructions each.
     Instr(f64),
@@ -42,7 +42,7 @@ pub struct Row {
     pub bars: Vec<Bar>,
     pub foster: Option<Contender>,
     pub peers: Vec<Contender>,
-    /// What the work costs without what is measured; taken off every figure.
+    /// The same work without the part that is measured; its cost is taken off every figure.
     pub bare: Option<Contender>,
 }
 

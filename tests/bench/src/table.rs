@@ -6,7 +6,7 @@ use crate::drive::{self, Nanos};
 use crate::meter::Reading;
 use crate::row::{Bar, Row};
 
-/// What was measured of one contender, each per operation.
+/// The measurements of one contender, each per operation.
 #[derive(Clone, Copy, Default)]
 struct Figures {
     instr: Option<f64>,
@@ -26,7 +26,7 @@ struct Options<'a> {
 ///
 /// # Errors
 ///
-/// What went wrong, if a case failed, or valgrind is not installed.
+/// A case failed, or valgrind is not installed.
 pub fn print(rows: &[Row], options: &[&str]) -> Result<(), String> {
     let binary = if options.contains(&"--mimalloc") { "mimalloc" } else { "foster-bench" };
     let times = options.iter().any(|option| ["--time", "--mimalloc"].contains(option));

@@ -60,8 +60,8 @@ impl Counts {
     }
 }
 
-/// A nursery in a scope: `spawn` puts the children in, and when all of them wait, `tell` tells them to stop. What is
-/// measured begins there, and ends with the last child if not before.
+/// A nursery in a scope: `spawn` puts the children in, and when all of them wait, `tell` tells them to stop. The
+/// measurement begins there, and ends with the last child if not before.
 pub(super) async fn cancelled(
     n: u64,
     spawn: impl Fn(&Nursery, &Counts, u64),

@@ -88,7 +88,7 @@ macro_rules! listen {
 listen!(smol);
 listen!(tokio);
 
-/// What serves one connection; `$read` is a read, to be awaited by `$wait`, with a limit or without.
+/// A function that serves one connection; `$read` is a read, to be awaited by `$wait`, with a limit or without.
 macro_rules! connection {
     ($name:ident, $net:ident, $read:ident => $wait:expr) => {
         async fn $name(mut stream: $net::net::TcpStream) -> u64 {

@@ -5,9 +5,9 @@
 //! processor are the server's alone. It writes a request to each connection, then reads all answers. A request has its
 //! number, which the service returns, ready at once, or having waited, or from two children; the server adds them up.
 //!
-//! The service and its answer are the same for all. What is not: hyper on tokio's streams is what it is elsewhere,
-//! with tokio's clock, and has foster's nursery or tokio's tasks around it. What `foster_hyper` serves is more: it
-//! looks at the first byte for HTTP/2, runs each request in a scope, is ready for an upgrade, and sees `stopping()`.
+//! The service and its answer are the same for all. The servers differ: hyper on tokio's streams is as it is elsewhere,
+//! with tokio's clock, and has foster's nursery or tokio's tasks around it. `foster_hyper` does more: it looks at the
+//! first byte for HTTP/2, runs each request in a scope, is ready for an upgrade, and sees `stopping()`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -82,7 +82,7 @@ macro_rules! service {
     }};
 }
 
-/// What serves one connection with hyper on a stream of tokio's.
+/// A function that serves one connection with hyper on a stream of tokio's.
 macro_rules! connection {
     ($name:ident, $work:ident => $limited:expr) => {
         async fn $name<F>(stream: tokio::net::TcpStream, of: impl Fn(u64) -> F) -> u64

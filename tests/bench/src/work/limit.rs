@@ -160,7 +160,7 @@ pub(super) mod peers {
     use crate::row::Row;
 
     pin_project! {
-        /// What people write by hand, around a timer of their runtime.
+        /// The future that people write by hand, around a timer of their runtime.
         pub(in super::super) struct Limit<F, D> {
             #[pin]
             body: F,
@@ -189,7 +189,7 @@ pub(super) mod peers {
         Limit { body, timer: Delay::new(after) }
     }
 
-    /// What they write with `or`. The function keeps the body twice, and so does its block.
+    /// The function that they write with `or`. It keeps the body twice, and so does its block.
     pub(in super::super) async fn or_timer<F: Future>(after: Duration, body: F) -> Result<F::Output, ()> {
         // Made here, and not when the body has to wait, so that the time begins to run as in the others.
         let timer = Timer::after(after);

@@ -78,7 +78,7 @@ mod peers {
 
     use super::{RATE, SIZE};
 
-    /// What a pool is at the least: it is not told of what was cancelled, closes nothing, and cannot be closed.
+    /// The least that a pool can be: it is not told of cancelled uses, closes nothing, and cannot be closed.
     pub(super) async fn pool(n: u64) -> u64 {
         let (permits, idle) = (Semaphore::new(SIZE), Mutex::new(Vec::new()));
         let mut sum = 0;

@@ -1,7 +1,7 @@
 //! Processes: one is started that does nothing, and waited for, again and again.
 //!
-//! What the program itself needs, and the host to start it, is in nobody's instructions; in the times, the host's part
-//! in this process is.
+//! The work of the program itself, and of the host to start it, is in nobody's instructions; in the times, the host's
+//! part in this process is.
 
 use foster_process::Command;
 

@@ -29,7 +29,7 @@ impl Future for Yield {
 /// How many children share the turns.
 const CHILDREN: u64 = 100;
 
-/// What the child with this number does: its part of `n` turns.
+/// The body of the child with this number: its part of `n` turns.
 async fn turns(child: u64, n: u64) -> u64 {
     let mut sum = 0;
     for i in (child..n).step_by(CHILDREN as usize) {
