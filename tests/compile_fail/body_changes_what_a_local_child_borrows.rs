@@ -1,4 +1,4 @@
-//! What a local child has borrowed, the code around has not while the nursery lasts.
+//! A value that a local child has borrowed cannot be used by the code around while the nursery lasts.
 
 use foster::{LocalNursery, local_nursery};
 

@@ -1,4 +1,4 @@
-//! What a child returns is `()` or a `Result`, so that no `Result` is dropped unseen in something else.
+//! A child returns `()` or a `Result`, so that no `Result` is dropped unseen in something else.
 
 use foster::Nursery;
 

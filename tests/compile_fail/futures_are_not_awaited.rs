@@ -1,4 +1,4 @@
-//! What is not awaited does nothing: the compiler says so.
+//! A future that is not awaited does nothing: the compiler says so.
 #![deny(unused_must_use)]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What may be returned is decided here.
+//! Foster decides which types may be returned.
 
 use foster::nursery::Outcome;
 

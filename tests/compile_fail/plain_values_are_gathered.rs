@@ -1,4 +1,5 @@
-//! What stops at the first error takes futures that return a `Result`; for any others there are the `…_results`.
+//! A combinator that stops at the first error takes futures that return a `Result`; for any others there are the
+//! `…_results`.
 
 #[cfg(misuse)]
 use foster::combine::{gather, map_concurrent};
