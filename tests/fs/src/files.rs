@@ -73,7 +73,7 @@ pub async fn n136_into_std_loses_nothing() {
     let mut file = File::from_std(std::fs::File::open(&path).unwrap());
     let mut some = [0; 4];
     file.read_exact(&mut some).await.unwrap();
-    // What a read brings that nobody takes is given back.
+    // Bytes that were read and not taken are given back.
     drop(futures_lite::future::poll_once(file.read(&mut some)).await);
     let mut std = file.into_std().await.unwrap();
     let mut rest = String::new();

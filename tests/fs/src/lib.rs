@@ -2,10 +2,10 @@
 //!
 //! Every behaviour is a plain `pub async fn` in a module per section; its name begins with its number in the list of
 //! behaviours, `N136` and so on. They use real files, in a temporary directory. [`suite!`] makes one `#[test]` of each,
-//! for one adapter; its argument is that of `foster_conformance::suite!`. What cannot be on the simulator, because
-//! something outside of it has to act, is in [`real_suite!`].
+//! for one adapter; its argument is that of `foster_conformance::suite!`. Behaviours that cannot be on the simulator,
+//! because something outside of it has to act, are in [`real_suite!`].
 //!
-//! What needs a process of its own is in `tests/processes.rs`.
+//! Tests that need a process of their own are in `tests/processes.rs`.
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 
 use std::path::{Path, PathBuf};

@@ -145,7 +145,7 @@ pub async fn n145_failed() {
     assert!(caught.is_err(), "the panic was swallowed");
     assert_eq!((std::fs::read(&path).unwrap(), entries(directory.path())), (b"old".to_vec(), vec!["file".to_owned()]));
 
-    // What is refused by the host, at each step.
+    // Errors of the host, at each step.
     let below = path.join("below a file");
     assert_eq!(atomic_write(&below, "x").await.unwrap_err().kind(), ErrorKind::NotADirectory);
     let nowhere = directory.path().join("no directory").join("file");

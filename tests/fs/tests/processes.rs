@@ -1,5 +1,5 @@
-//! What needs a process of its own: the standard streams, and a limit on descriptors. The test runs itself once more,
-//! as the child.
+//! Tests that need a process of their own: the standard streams, and a limit on descriptors. The test runs itself once
+//! more, as the child.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use foster::{move_on_after, sleep};
 use foster_fs::{File, stderr, stdin, stdout};
 use futures_lite::AsyncWriteExt;
 
-/// What the child is to do, and on what.
+/// The environment variables of the child: its task, and its runtime.
 const TASK: &str = "FOSTER_FS_CHILD";
 const RUNTIME: &str = "FOSTER_FS_RUNTIME";
 
