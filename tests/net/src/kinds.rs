@@ -62,7 +62,7 @@ pub async fn read_to_end<F: Family>(stream: &Stream<F>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Polls a future, which has to wait, and tells who waits for `waits`; then awaits it. What it claims, it has by then.
+/// Polls a future, which has to wait, and sets `waits`; then awaits it. By then the future has all that it claims.
 pub(crate) async fn waiting<F: Future>(future: F, waits: &Event) -> F::Output {
     let mut future = std::pin::pin!(future);
     assert!(poll_once(future.as_mut()).await.is_none(), "it was to wait");

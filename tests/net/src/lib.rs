@@ -17,9 +17,9 @@
 //! foster_net_conformance::host_suite!(on_my_runtime);
 //! ```
 //!
-//! `tests/real.rs` has them on smol and tokio, `tests/simulated.rs` on the simulator. What only virtual time can show
-//! is in `tests/scripted.rs`, with a network that follows a script, and in `tests/hosts.rs`, with hosts and links of
-//! the simulator.
+//! `tests/real.rs` has them on smol and tokio, `tests/simulated.rs` on the simulator. Behaviour that only virtual time
+//! can show is in `tests/scripted.rs`, with a network that follows a script, and in `tests/hosts.rs`, with hosts and
+//! links of the simulator.
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 
 use std::time::Duration;

@@ -261,7 +261,7 @@ pub async fn n022_a_reader_is_woken_each_time<K: Kind>() {
     fail_after(ms(60_000), turns).await.expect("a wake-up was lost").unwrap();
 }
 
-/// What is only looked at is read again.
+/// Bytes that are only looked at are read again.
 ///
 /// N002, N018
 pub async fn n018_peek_consumes_nothing<K: Kind>() {

@@ -295,7 +295,7 @@ pub async fn n097_a_dropped_listener_refuses_who_waits() {
     assert!(matches!(&end, Ok(0)) || end.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset));
 }
 
-/// What comes behind a message with descriptors is read, though the host ends a read there.
+/// Bytes behind a message with descriptors are read, though the host ends a read there.
 pub async fn n024_messages_with_descriptors_do_not_end_a_stream() {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     use std::io::{IoSlice, Write};

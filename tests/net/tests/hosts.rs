@@ -39,7 +39,7 @@ where
     for seed in 0..5 {
         let checked = async {
             body().await;
-            // What still has to be said on the network.
+            // Packets may still be on the network.
             foster::sleep(Duration::from_secs(10_000)).await;
             assert_eq!(net::sockets(), [], "seed {seed}");
         };

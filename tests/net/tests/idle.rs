@@ -1,4 +1,4 @@
-//! Who waits at a socket costs nothing: a wake-up for nothing is one poll, and not the first of many.
+//! A wait at a socket costs nothing: a wake-up for nothing is one poll, and not the first of many.
 
 #[path = "soak/hosts.rs"]
 mod hosts;

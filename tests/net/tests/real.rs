@@ -14,7 +14,7 @@ mod smol {
     foster_net_conformance::host_suite!(smol);
 }
 
-/// What only several threads show.
+/// Behaviour that only several threads show.
 mod smol_two_threads {
     fn smol<F, Fut>(name: &str, body: F)
     where

@@ -1,4 +1,4 @@
-//! What needs exact times, or errors that no host gives on demand: on the simulator, with a network that follows a
+//! Tests that need exact times, or errors that no host gives on demand: on the simulator, with a network that follows a
 //! script.
 //!
 //! It is also the smallest network there is, for authors of adapters: the contract is object-safe, and asks for little.

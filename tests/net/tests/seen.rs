@@ -1,5 +1,5 @@
-//! What others see of a server: its names in a dump and in a report of an error that has no caller, and what its type
-//! asks for.
+//! The view of a server from outside: its names in a dump and in a report of an error that has no caller, and the
+//! bounds of its type.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

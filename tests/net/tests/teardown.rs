@@ -1,7 +1,7 @@
 //! N025: sockets whose runtime, or whose tree, is torn down under them (L30).
 //!
-//! What waits ends with it, nothing panics, and every descriptor is closed. A socket that was moved out before says so,
-//! or works on: async-io has one reactor for the process, and it outlives all trees.
+//! Operations that wait end with it, nothing panics, and every descriptor is closed. A socket that was moved out before
+//! says so, or works on: async-io has one reactor for the process, and it outlives all trees.
 #![expect(clippy::disallowed_methods, reason = "the thread waits outside of all runtimes")]
 
 use std::future::Future;

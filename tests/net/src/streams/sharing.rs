@@ -158,7 +158,7 @@ pub async fn n013_halves_come_together_again<K: Kind>() {
 /// cancelling and dropping.
 pub async fn n026_cancelled_tasks_leave_no_descriptor<K: Kind>() {
     const PAIRS: usize = 100;
-    // What the runtime itself opens is there then.
+    // Descriptors that the runtime itself opens are there then.
     drop(K::pair().await);
     let before = open_descriptors();
     let mut pairs = Vec::new();

@@ -31,7 +31,7 @@ const fn ms(millis: u64) -> Duration {
 fn on_each_host<F: Future<Output = ()>>(name: &str, test: impl Fn() -> F) {
     foster_conformance::check(name, || {
         for host in HOSTS {
-            // What the runtime keeps for the next one is there then.
+            // Descriptors that the runtime keeps for the next one are there then.
             host.run(async { drop(TcpListener::bind("127.0.0.1:0").await.expect("loopback is there")) });
             let before = open_descriptors();
             host.run(in_time(test()));
@@ -144,7 +144,7 @@ fn slow_clients_are_dropped_at_their_deadline() {
     });
 }
 
-/// What is no text, and a line that does not end: errors of these connections alone, which say what is wrong.
+/// Bytes that are not text, and a line that does not end: errors of these connections alone, which say what is wrong.
 #[test]
 fn garbage_is_an_error_of_its_connection() {
     on_each_host("garbage_is_an_error_of_its_connection", || async {

@@ -11,7 +11,7 @@ use foster_net::TcpStream;
 
 use super::{Told, ms, on_each_host, serving, wait_for};
 
-/// What its first byte asks a handler to do. Who is to write late does it when `late` has come.
+/// A handler that does what the first byte asks. If it is to write late, it does so when `late` has come.
 async fn handle(stream: TcpStream, late: Arc<Event>) -> io::Result<()> {
     let mut first = [0];
     stream.read_exact(&mut first).await?;

@@ -87,7 +87,7 @@ impl Server {
         Server { child, output }
     }
 
-    /// What follows `start` in the next line that has it.
+    /// Returns the text behind `start` in the next line that has it.
     fn says(&mut self, start: &str) -> String {
         let mut line = String::new();
         while self.output.read_line(&mut line).unwrap() > 0 {

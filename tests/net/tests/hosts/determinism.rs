@@ -1,4 +1,4 @@
-//! What would make a run another one: virtual, or reported.
+//! Sources of another run: virtual, or reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};

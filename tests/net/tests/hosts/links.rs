@@ -1,4 +1,4 @@
-//! What links do to packets.
+//! The effects of links on packets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! What people see: the trace, the open sockets, the report of a deadlock; and that a seed is a run.
+//! The views for people: the trace, the open sockets, the report of a deadlock; and that a seed is a run.
 
 use std::collections::BTreeSet;
 

@@ -126,7 +126,7 @@ fn n085_refusals_and_broadcasts() {
     });
 }
 
-/// Who asks to replace what is left of a dead server at a path does not get that of a live socket, of whatever kind.
+/// A bind that replaces the stale file of a dead server does not replace that of a live socket of any kind.
 #[cfg(unix)]
 #[test]
 fn a_live_socket_keeps_its_path() {

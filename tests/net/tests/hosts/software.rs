@@ -1,4 +1,4 @@
-//! What hosts run by themselves, and the end of a run.
+//! The software that hosts run by themselves, and the end of a run.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

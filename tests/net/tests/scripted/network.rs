@@ -16,7 +16,7 @@ use foster_net::contract::{
     OptionName, Socket, SocketOption, StreamSocket,
 };
 
-/// What an address does, after so many seconds.
+/// The answer of an address, after so many seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
     Accept(f64),
@@ -26,7 +26,7 @@ pub(crate) enum Answer {
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     answers: BTreeMap<SocketAddr, Answer>,
-    /// What `accept` says, in turn: an error by its number, or a connection. Then it waits for ever.
+    /// The results of `accept`, in turn: an error by its number, or a connection. Then it waits for ever.
     accepts: Arc<Mutex<VecDeque<Result<(), i32>>>>,
     attempts: Mutex<Vec<(SocketAddr, Instant)>>,
     options: Mutex<Option<ConnectOptions>>,
@@ -150,11 +150,11 @@ impl Socket for Open {
 }
 
 thread_local! {
-    /// What the next read of this thread comes to.
+    /// The result of the next read of this thread.
     static READ: Cell<Option<Box<dyn FnOnce() -> io::Result<usize>>>> = const { Cell::new(None) };
 }
 
-/// Has the next read of this thread be ready, and come to this.
+/// Makes the next read of this thread be ready, with this result.
 pub(crate) fn next_read(read: impl FnOnce() -> io::Result<usize> + 'static) {
     READ.set(Some(Box::new(read)));
 }

@@ -1,4 +1,4 @@
-//! What a client does, and how it is cut short.
+//! The acts of a client, and how it is cut short.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -26,7 +26,7 @@ pub(crate) enum Act {
     Reset,
     /// Closes without reading its answer.
     Leave,
-    /// Says nothing.
+    /// Writes nothing.
     Silence,
     /// Connects where nobody accepts.
     Backlog,
@@ -110,7 +110,7 @@ pub(crate) async fn act(act: Act, server: SocketAddr, first: u8, mut dice: Numbe
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let stream = TcpStream::connect(listener.local_addr()?).await?;
             drop(listener);
-            // Who was in the backlog is reset, or learns that it is over.
+            // A client in the backlog is reset, or learns that it is over.
             let over = stream.read(&mut [0]).await;
             assert!(!matches!(over, Ok(1..)), "an answer from nobody");
             Ok(())

@@ -1,4 +1,4 @@
-//! What a process holds.
+//! The resources that a process holds.
 
 use std::cell::Cell;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use foster::observer::{LiveCounts, live_counts};
 use foster_conformance::harness::comes_true;
 
-/// What this process holds; the two numbers of the host are none where `/proc` is not.
+/// The resources that this process holds; the two numbers of the host are none where there is no `/proc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     descriptors: Option<usize>,
@@ -20,8 +20,8 @@ impl Held {
         Held { descriptors: count("/proc/self/fd"), threads: count("/proc/self/task"), alive: live_counts() }
     }
 
-    /// What is held when that has not changed for a while: a runtime that has returned may have threads that are just
-    /// ending.
+    /// Returns the resources that are held when they have not changed for a while: a runtime that has returned may have
+    /// threads that are just ending.
     pub(crate) fn at_rest() -> Held {
         let (last, unchanged) = (Cell::new(Held::now()), Cell::new(0));
         let rests = comes_true(|| {

@@ -43,7 +43,7 @@ const MORE_MEMORY: u64 = 4 << 10;
 /// The tests look at what the whole process holds.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// What has happened, in all rounds.
+/// The counts of all rounds.
 #[derive(Debug, Default)]
 struct Seen {
     connections: AtomicUsize,
@@ -95,7 +95,7 @@ fn n026_nothing_is_left_of_connections_that_were_cut() {
     let at_least = number("FOSTER_CLIENTS").unwrap_or(0);
     println!("seed {seed}: repeat with FOSTER_SEED={seed}");
     let (seen, mut dice) = (Arc::new(Seen::default()), Numbers::new(seed));
-    // What a runtime keeps for the next one, such as a reactor, is there then.
+    // Things that a runtime keeps for the next one, such as a reactor, are there then.
     for host in HOSTS {
         host.run(in_time(round(Numbers::new(1), Arc::default())));
     }
