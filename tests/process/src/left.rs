@@ -1,4 +1,4 @@
-//! What is left in this process, and of it.
+//! The children, descriptors and threads that are left in this process.
 
 use std::fs::{read_dir, read_link, read_to_string};
 use std::time::Duration;

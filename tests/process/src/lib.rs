@@ -12,8 +12,8 @@
 //! foster_process_conformance::suite!(on_my_runtime);
 //! ```
 //!
-//! They look into `/proc` for what is left, and so are for Linux. What every host has is in `tests/everywhere.rs`, and
-//! what only virtual time can show in `tests/scripted.rs`, on the simulator.
+//! They look into `/proc` for what is left, and so are for Linux. Behaviours of every host are in
+//! `tests/everywhere.rs`, and those that only virtual time can show in `tests/scripted.rs`, on the simulator.
 #![allow(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 
 use std::time::Duration;

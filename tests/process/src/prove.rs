@@ -1,4 +1,4 @@
-//! What every behaviour has to leave behind: nothing.
+//! The proof that a behaviour leaves nothing behind.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub fn prove<F: Future<Output = ()>>(
 ) {
     foster_conformance::check(name, || {
         let mut open = None::<Vec<String>>;
-        // What a runtime opens once, and keeps, is there after the first.
+        // Descriptors that a runtime opens once, and keeps, are there after the first.
         for _ in 0..2 {
             let reports = Arc::<Reports>::default();
             run(reports.clone(), Box::new(behaviour.clone()));

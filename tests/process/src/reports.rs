@@ -1,4 +1,4 @@
-//! What a tree tells its observer.
+//! The reports of a tree to its observer.
 
 use std::sync::{Mutex, PoisonError};
 

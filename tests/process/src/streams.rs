@@ -41,7 +41,7 @@ pub async fn n123_much_in_both_directions(_: Arc<Reports>) {
     // `tee` writes each piece to both, as it comes.
     let output = sh("tee /dev/stderr").input(input.clone()).run().await.unwrap();
     assert!(output.stdout == input && output.stderr == input, "{} and {}", output.stdout.len(), output.stderr.len());
-    // Who does not want all the input is no error.
+    // It is not an error if the process does not want all the input.
     assert!(sh("head -c 1 >/dev/null").input(input).run().await.unwrap().stdout.is_empty());
 }
 

@@ -1,4 +1,5 @@
-//! What processes do on every host, Windows included. The programs are this binary, started again to play a role.
+//! The behaviour of processes on every host, Windows included. The programs are this binary, started again to play a
+//! role.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +14,7 @@ use foster_process_conformance::in_time;
 use foster_process_conformance::reports::Reports;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
-/// What a program begins its output with; before it the test harness has its say.
+/// The first line of a program's output; before it comes that of the test harness.
 const MARK: &str = "the role begins\n";
 
 /// Returns a command that plays a role.
@@ -172,7 +173,7 @@ fn input_is_written_while_output_is_read() {
         assert!(said(&output.stdout) == input, "{} bytes", output.stdout.len());
         let output = role("echoes").run().await.unwrap();
         assert_eq!(said(&output.stdout), "");
-        // Who does not want the input is no error.
+        // It is not an error if the process does not want the input.
         assert!(role("ends").input(input).run().await.unwrap().status.success());
     });
 }
@@ -447,7 +448,7 @@ fn a_hundred_processes_at_once() {
     });
 }
 
-/// What a cancelled read gets on Windows is for the next read, and not for another process.
+/// On Windows, bytes of a cancelled read are for the next read, and not for another process.
 #[cfg(windows)]
 #[test]
 fn a_pipe_that_is_being_read_is_not_given_on() {

@@ -16,7 +16,7 @@ mod smol {
     foster_process_conformance::suite!(run);
 }
 
-/// What only several threads show.
+/// Behaviour that only several threads show.
 mod smol_two_threads {
     use super::*;
 

@@ -1,4 +1,5 @@
-//! What needs exact times, or errors that no host gives on demand: on the simulator, with scripted programs (N132).
+//! Tests that need exact times, or errors that no host gives on demand: on the simulator, with scripted programs
+//! (N132).
 #![cfg(unix)]
 
 use std::io;

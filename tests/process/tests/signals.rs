@@ -1,4 +1,4 @@
-//! Signals to this process, as streams. What concerns the end of a process runs in a process of its own: this binary,
+//! Signals to this process, as streams. Tests of the end of a process run in a process of their own: this binary,
 //! started again.
 #![cfg(unix)]
 
@@ -29,8 +29,8 @@ async fn send(kind: SignalKind) {
     Command::new("kill").args([name, me]).run().await.unwrap();
 }
 
-/// Sends a signal to this process, and gives a thread some time to handle it. What follows is right if it has not been
-/// handled, too.
+/// Sends a signal to this process, and gives a thread some time to handle it. The code that follows is right even if it
+/// has not been handled.
 async fn raise(kind: SignalKind) {
     send(kind).await;
     sleep(ms(50)).await;
