@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 /// A boxed future of a program.
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What a panic carries.
+/// The payload of a panic.
 pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 
 /// The output of the future that is ready first. The other is dropped; the flag says whether there was one that had

@@ -189,7 +189,7 @@ impl Maker {
         Kind::Pipe { capacity, items, pace: self.dice.time(500) }
     }
 
-    /// What a program of timers is made of.
+    /// Returns an operation of a program of timers.
     fn limits(&mut self, depth: u32) -> Op {
         let (kind, many) = match self.dice.below(16) {
             0..5 => return self.limit(depth),

@@ -20,7 +20,7 @@ use super::interpret::At;
 use super::watch::{Seen, Sort, seen};
 use super::world::{Request, Target};
 
-/// What is waited for.
+/// The thing that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum What {
     /// An item of a channel with that capacity.
@@ -87,7 +87,7 @@ pub(crate) enum How {
     Local,
 }
 
-/// What was got: the number of an item, if it is one, and a guard, if it is one.
+/// The outcome of a wait: the number of an item, if it is one, and a guard, if it is one.
 type Got = (usize, Option<Box<dyn Any + Send>>);
 
 impl How {
@@ -192,7 +192,7 @@ impl Thing {
         self.next.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// A wait for it. What it returns is dropped when it is not wanted any more: a lock is free again then.
+    /// Returns a wait for it. Its output is dropped when it is not wanted any more: a lock is free again then.
     fn wait(self: &Arc<Self>) -> Boxed<Got> {
         let this = self.clone();
         Box::pin(async move {
@@ -352,7 +352,8 @@ pub(crate) async fn handover(at: &At, what: What, how: [How; 2], moment: Moment)
         if what == What::Room {
             let arrived: Vec<usize> = std::iter::from_fn(|| thing.items.1.try_recv().ok()).collect();
             let known = [0, second_number, first_number.unwrap_or(0)];
-            // What is taken from the loser of a race is taken (L12.6); but nothing is of code that was cut.
+            // An item that was taken from the loser of a race counts as taken (L12.6); but nothing is taken from code
+            // that was cut.
             let is_exact = |how: How| matches!(how, How::Plain | How::Group | How::Limit(_) | How::Shield | How::Local);
             if how.into_iter().all(is_exact) && arrived.iter().any(|number| !known.contains(number)) {
                 at.world.fault(Sort::Doubled, format!("what was sent by code that was cut has arrived: {arrived:?}"));
@@ -392,7 +393,7 @@ pub(crate) async fn deliver(at: &At, capacity: Option<u8>, how: How, items: u8, 
             });
         }
         for item in 0..usize::from(items) {
-            // What is cut was not sent.
+            // An item whose sending was cut was not sent.
             while !matches!(foster::move_on_after(limit, sender.send(item)).await, Some(Ok(()))) {
                 foster::yield_now().await;
             }

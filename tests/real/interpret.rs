@@ -201,7 +201,7 @@ impl At {
             Kind::Handover { what, how, moment } => handover(self, what, how, moment).await,
             Kind::Deliver { capacity, how, items, limit } => deliver(self, capacity, how, items, limit).await,
             Kind::Pipe { capacity, items, pace } => self.pipe(capacity, items, pace).await,
-            // What is left of others when their parts were removed.
+            // The rest of others when their parts were removed.
             _ => {}
         }
         Ok(())
@@ -377,7 +377,7 @@ impl At {
         }
     }
 
-    /// What runs when a finalizer begins. The requests of the scopes around do not reach it.
+    /// Returns the body of a finalizer. The requests of the scopes around do not reach it.
     fn finalizer(&self, op: &Op, part: usize) -> impl FnOnce(Arc<AtomicUsize>) -> Boxed<()> + Send + use<> {
         let inside = At { world: self.world.clone(), requests: Vec::new() };
         let ops = op.parts.get(part).cloned().unwrap_or_default();

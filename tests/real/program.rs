@@ -29,7 +29,7 @@ pub(crate) enum Place {
     Produce,
 }
 
-/// What an operation does. Times are in microseconds; the first number of others says which of the shared resources.
+/// The kind of an operation. Times are in microseconds; the first number of others says which of the shared resources.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     Sleep(u32),

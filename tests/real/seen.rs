@@ -1,7 +1,7 @@
 //! Programs that once went wrong and need more than foster's interface: plain tasks of the host beside foster's,
 //! channels and join handles of others, a host that goes away, a process of its own.
 //!
-//! What is compared is counted, not timed.
+//! Programs are compared by counts, not by times.
 
 mod depth;
 mod fairness;
@@ -37,7 +37,7 @@ impl Plain {
     }
 }
 
-/// Runs a tree on a host of which plain tasks can be had, too. What is left of those at the end is dropped.
+/// Runs a tree on a host that offers plain tasks, too. Those that are left at the end are dropped.
 fn on_host<T, F: Future<Output = T>>(host: Host, name: &'static str, body: impl FnOnce(Plain) -> F) -> T {
     on_observed_host(host, name, Arc::new(PrintOrphans), body)
 }

@@ -11,7 +11,7 @@ use super::watch::{Sort, run_all};
 const COPIES: usize = 12;
 const RUNS: usize = 6;
 
-/// What to do with one operation.
+/// A change of one operation.
 #[derive(Clone, Copy)]
 enum Edit {
     Remove,

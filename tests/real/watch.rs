@@ -17,7 +17,7 @@ use super::interpret::{At, OnPurpose, run};
 use super::program::Program;
 use super::world::World;
 
-/// What can be wrong with a run.
+/// A sort of fault of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Sort {
     /// A program has not ended in time.
@@ -51,7 +51,7 @@ pub(crate) struct Fault {
     pub(crate) program: Option<usize>,
 }
 
-/// What programs have done, so that no green run is empty.
+/// The actions of programs that are counted, so that no green run is empty.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {
     Programs,

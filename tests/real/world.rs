@@ -1,4 +1,4 @@
-//! What all tasks of a program share: the resources, and the books that tell whether anything was lost.
+//! The state that all tasks of a program share: the resources, and the books that tell whether anything was lost.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -63,7 +63,7 @@ const RECEIVED: usize = 2;
 const BACK: usize = 4;
 const LEFT: usize = 8;
 
-/// What a finalizer has been through: registered, begun so often.
+/// A registered finalizer, with how often it has begun.
 type Begun = Arc<AtomicUsize>;
 
 pub(crate) struct World {

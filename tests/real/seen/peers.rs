@@ -126,8 +126,8 @@ fn partial_work_of_another_ones_channel_is_never_committed() {
     });
 }
 
-/// A client as hyper's: a child drives the connection, and the body waits for its answer. What the cut does to the
-/// child is no answer.
+/// A client as hyper's: a child drives the connection, and the body waits for its answer. The end of the child by the
+/// cut is not an answer.
 ///
 /// To be run in a task of its own. In one that has waited for other children before, a thread that was held up as it
 /// told of the end of one of those may wake the task at any instant since: and code that is woken is not blocked.

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use foster::observer::{ObservedTask, Observer, TaskEvent};
 
 thread_local! {
-    /// Who waits since the poll that this thread is in, or was in last. Polls of tasks do not stand within each other.
+    /// The flags of the code that has begun to wait in the poll that this thread is in, or was in last. Polls of tasks
+    /// are not nested.
     static WAITING: RefCell<Vec<Arc<AtomicBool>>> = const { RefCell::new(Vec::new()) };
 }
 
