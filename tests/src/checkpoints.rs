@@ -121,7 +121,7 @@ pub async fn cancelled_code_that_is_kept_alive_stays_stopped() {
             .await;
         assert!(outcome.is_err());
     }
-    // What had started before the cancel may complete.
+    // An operation that had started before the cancel may complete.
     assert!(log.entries().len() <= 3, "{} operations were started in cancelled code", log.entries().len());
     let polls = polls.load(Ordering::SeqCst);
     assert!(polls <= 60, "{polls} polls");

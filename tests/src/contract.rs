@@ -1,15 +1,15 @@
 //! The runtime contract, clause by clause: what an adapter must do, as tests that any adapter can run.
 //!
 //! Each function checks one aspect of one clause of [`foster::runtime`] and carries the clause's number in its name. It
-//! panics if the clause is broken, and also if nothing happens for ten seconds; no clause waits longer for the runtime,
+//! panics if the clause is broken, and if nothing happens for ten seconds; no clause waits longer for the runtime,
 //! whatever is broken. They are plain functions, to be called from a `#[test]`; the macro
 //! [`contract!`](crate::contract!) makes one test of each.
 //!
 //! The thread that calls them is foreign to the runtime, and they block it. So the runtime must have threads of its own
 //! that drive it; see [`Host`].
 //!
-//! What only the core can do (R1–R4, R9–R11: making jobs) is done with a nursery; the timers, the clock and the
-//! blocking threads (R5–R8) are asked directly.
+//! Jobs, which only the core can make (R1–R4, R9–R11), are made with a nursery; the timers, the clock and the blocking
+//! threads (R5–R8) are asked directly.
 //!
 //! How late something comes is not tested, as long as it is less than those ten seconds: neither a timer, which R6 wants
 //! as soon as the runtime can, nor the turn of a job (R11).

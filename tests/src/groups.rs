@@ -1,4 +1,4 @@
-//! Behaviours: groups. What ends a nursery, what it waits for, and what comes out of it.
+//! Behaviours: groups. The requests that end a nursery, the children that it waits for, and its outcome.
 //!
 //! The submodules have the laws that no behaviour (`B…`) speaks of: `outcomes` (L31–L35), `daemons` (L24), `loss`
 //! (L25–L30), `context` (L38).

@@ -1,4 +1,4 @@
-//! What every test of the suite goes through: nothing may be left behind, and it has to end.
+//! The harness of every test of the suite: nothing may be left behind, and it has to end.
 
 mod watchdog;
 
@@ -91,7 +91,7 @@ pub fn comes_true(condition: impl Fn() -> bool) -> bool {
     condition()
 }
 
-/// What is alive in this process.
+/// The things alive in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Alive {
     /// None where nobody counts.

@@ -1,7 +1,7 @@
 //! Behaviours: running. Time, the clock, children that come from anywhere, and services that live as long as the
 //! program.
 //!
-//! What concerns `run` itself is tested per adapter, in `tests/running.rs`.
+//! `run` itself is tested per adapter, in `tests/running.rs`.
 
 pub(crate) mod witness;
 

@@ -1,4 +1,4 @@
-//! Behaviours: cancel scopes. Who is stopped and who is not, what is known about it, and how a scope ends (L1–L7, L18).
+//! Behaviours: cancel scopes. The code that is stopped, what is known about it, and how a scope ends (L1–L7, L18).
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -267,7 +267,7 @@ pub async fn a_cancel_reaches_all_descendants_at_once() {
     const DEPTH: usize = 4;
     const WIDTH: usize = 3;
 
-    /// What all levels share.
+    /// The counts that all levels share.
     #[derive(Clone, Default)]
     struct Seen {
         waiting: Arc<AtomicUsize>,
@@ -403,7 +403,8 @@ pub async fn a_deadline_that_passed_unseen_comes_first() {
     }
 }
 
-/// What `foster::scope::reason` says in the destructor of code that is cancelled: there it can still ask why.
+/// Stores the result of `foster::scope::reason` in the destructor of code that is cancelled: there it can still ask
+/// why.
 fn reason_at_the_end(slot: &Arc<Mutex<Option<Reason>>>) -> impl Drop + Send + use<> {
     let slot = slot.clone();
     on_drop(move || *slot.lock().unwrap() = foster::scope::reason())

@@ -91,7 +91,7 @@ pub async fn a_shield_holds_off_a_cancel_from_further_out() {
                 checkpoint().await;
                 log.add("body");
                 go_on.set();
-                // What is started now is under the shield as well.
+                // A child that is started now is under the shield as well.
                 let late = n.spawn(async { (sleep(ms(1)).await, Ok(7)).1 });
                 assert_eq!(late.await, Ok(7));
             })

@@ -19,7 +19,7 @@ use crate::running::witness::abandon;
 
 pub use moving::*;
 
-/// What the children in here fail with.
+/// The error of the children in here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Oops {
     Said(&'static str),

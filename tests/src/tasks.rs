@@ -1,4 +1,4 @@
-//! Behaviours: task handles. What a handle tells, and what it can do to its task.
+//! Behaviours: task handles. The results that a handle gives, and its requests to its task.
 
 use std::sync::{Arc, Mutex};
 

@@ -48,7 +48,7 @@ fn gate() -> (impl FnOnce() + Send, impl FnOnce() + Send) {
             wait.recv_timeout(PATIENCE).expect("the task opens the gate while the closure blocks");
         }
     };
-    // Who waits may be gone.
+    // The waiter may be gone.
     (move || open.send(()).unwrap_or_default(), held)
 }
 
@@ -348,7 +348,7 @@ pub async fn an_abandoned_job_fails_quietly() {
     assert_eq!(to_thread(|| 1).await, 1, "the threads are as good as new");
 }
 
-/// What panics when it is dropped, if it is armed.
+/// A value that panics when it is dropped, if it is armed.
 struct Explosive {
     armed: bool,
     _guard: crate::groups::probe::OnDrop,

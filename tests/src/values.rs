@@ -1,4 +1,4 @@
-//! Behaviours: scoped values. Who sees a value, and how long it lives.
+//! Behaviours: scoped values. The code that sees a value, and how long the value lives.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -181,8 +181,8 @@ pub async fn calls_back_see_the_values_around_the_await() {
     }
 }
 
-/// What is seen in a call, in a job that a call starts, in a scope that a call opens, in a child of a call, and by the
-/// closure after all that.
+/// Returns the values seen in a call, in a job that a call starts, in a scope that a call opens, in a child of a call,
+/// and by the closure after all that.
 fn calls() -> [(Option<u32>, Option<u32>); 5] {
     let call = from_thread(async { seen() }).unwrap();
     let nested = from_thread(async { to_thread(seen).await }).unwrap();

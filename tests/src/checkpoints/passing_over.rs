@@ -1,4 +1,4 @@
-//! Who gives passes over those whose code is cancelled (L14): nothing is lost on them, and they are in nobody's way.
+//! A giver passes over waiters whose code is cancelled (L14): nothing is lost on them, and they are in nobody's way.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -59,7 +59,7 @@ async fn passed_over<A>(first: impl Future<Output = A>, give: impl FnOnce()) {
     second_of(first, yield_now(), give).await;
 }
 
-/// Who gives something to the code that waits, and then cancels it.
+/// The code that gives something to the code that waits, and then cancels it.
 #[derive(Clone, Copy)]
 enum Gives {
     /// Code beside its scope.

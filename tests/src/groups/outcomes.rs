@@ -1,4 +1,4 @@
-//! What comes out of a nursery, a bracket and a root, where no behaviour (`B…`) says so: the table of outcomes in
+//! Outcomes of a nursery, a bracket and a root, where no behaviour (`B…`) says so: the table of outcomes in
 //! docs/src/laws.md.
 
 use std::collections::BTreeMap;

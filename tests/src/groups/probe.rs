@@ -1,4 +1,4 @@
-//! What the tests see with: counters that can be waited for, an observer that keeps what it is told, panics as values.
+//! Probes for tests: counters that can be waited for, an observer that keeps what it is told, panics as values.
 
 use std::any::Any;
 use std::convert::Infallible;

@@ -9,7 +9,7 @@ use foster::{CancelScope, Instant, LocalNursery, Nursery, NurseryOptions, checkp
 use super::probe::{Count, caught, crash, lingering, observed, text, until};
 use crate::harness::ms;
 
-/// What a handler was told, in order: the child's name and its error.
+/// The calls of a handler, in order: the child's name and its error.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 
@@ -78,8 +78,8 @@ pub async fn an_error_that_is_handed_over_stops_no_local_child() {
     assert_eq!(told.list().last().map(String::as_str), Some("unsend: again"));
 }
 
-/// L7: an error of the body is another matter: it cancels the children, and comes back. What they fail with then is
-/// handed over.
+/// L7: an error of the body is another matter: it cancels the children, and comes back. Their errors then are handed
+/// over.
 pub async fn an_error_of_the_body_still_stops_the_children() {
     let (told, started) = (Told::default(), Count::new());
     let out: Result<(), _> = told

@@ -1,4 +1,4 @@
-//! What a panic meets on its way out: inner scopes, destructors, the process's panic hook, a cancel.
+//! The way of a panic out: inner scopes, destructors, the process's panic hook, a cancel.
 
 use std::future::poll_fn;
 use std::panic;

@@ -1,7 +1,7 @@
-//! What the tests watch with: a log, an event that foster does not know, and combinators of other people's making.
+//! Witnesses for tests: a log, an event that foster does not know, and combinators of other people's making.
 //!
-//! Nothing in here is foster's: a [`Flag`] is no checkpoint, and [`both`] does not know what a scope is. So a test can
-//! put foster's scopes where real programs put them, into foreign hands.
+//! Nothing in here is foster's: a [`Flag`] is not a checkpoint, and [`both`] does not know what a scope is. So a test
+//! can put foster's scopes where real programs put them, into foreign hands.
 
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
@@ -18,7 +18,7 @@ pub(crate) use crate::groups::probe::is_virtual as time_is_virtual;
 /// A limit that no test lives to see: for what must not fire.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
-/// What happened, in order. Clones share it.
+/// The events, in order. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
 

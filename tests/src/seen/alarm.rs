@@ -15,7 +15,7 @@ use super::rounds;
 /// take some milliseconds.
 const LIMIT: u64 = 60;
 
-/// What the thread of an alarm and the program share.
+/// The state that the thread of an alarm and the program share.
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,

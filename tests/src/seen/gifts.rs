@@ -1,4 +1,4 @@
-//! What was given to code that was cancelled already, and died with it.
+//! Values that were given to code that was cancelled already, and died with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

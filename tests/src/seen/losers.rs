@@ -1,4 +1,5 @@
-//! What the losers of a race were given, and took with them; and what its winner was given, and was thrown away.
+//! Values that the losers of a race were given, and took with them; and those that its winner was given, and that were
+//! thrown away.
 
 use std::cell::Cell;
 use std::pin::Pin;

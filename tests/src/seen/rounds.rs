@@ -24,7 +24,7 @@ fn counted(many: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// What `FOSTER_ROUNDS` says, if it is there.
+/// The value of `FOSTER_ROUNDS`, if it is there.
 pub(crate) fn chosen() -> Option<usize> {
     let text = std::env::var("FOSTER_ROUNDS").ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("FOSTER_ROUNDS is no number: {text}")))

@@ -81,7 +81,7 @@ both! {
                     assert!(handle.cancel_within(ms(400), "soon"));
                     assert!(status.started(()));
                     sleep(ms(500)).await;
-                    // What is opened here asks the scope around it.
+                    // A scope that is opened here asks the scope around it.
                     let mut innermost = CancelScope::new();
                     let _handle = innermost.handle();
                     innermost.run(checkpoint()).await.expect("nobody cancels it");
