@@ -1,4 +1,4 @@
-//! What the unit tests of several crates of foster share. Nothing of it is published.
+//! Helpers that the unit tests of several crates of foster share. None of them is published.
 
 mod dice;
 mod manual;
