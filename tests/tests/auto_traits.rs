@@ -551,7 +551,7 @@ table! {
     foster_tokio::Builder => Send Sync Unpin;
 }
 
-/// What users may rely on; a change of any of it breaks somebody's code.
+/// Users may rely on this table; a change of any of it breaks somebody's code.
 #[test]
 fn public_types_have_the_auto_traits_of_the_table() {
     let mut wrong = Vec::new();

@@ -53,7 +53,7 @@ fn items() -> impl Stream<Item = u8> + Unpin {
     })
 }
 
-/// What is refused is refused where it is said, not when it is awaited.
+/// Bad input is refused where it is given, not when the future is awaited.
 #[test]
 fn what_makes_no_sense_is_refused() {
     refused("broadcast of nothing", || broadcast::<u8>(0, Lag::Wait));

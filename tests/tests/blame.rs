@@ -62,7 +62,7 @@ fn a_misuse_blames_its_caller() {
         limiter.available();
         budget.try_take();
         budget.available();
-        // What makes no sense.
+        // Arguments that make no sense.
         limiter.try_acquire_many(2);
         limiter.acquire_many(2);
         interval(Duration::ZERO);

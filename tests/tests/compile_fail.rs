@@ -1,5 +1,5 @@
-//! What the types must refuse: each file in `tests/compile_fail` is a misuse, and its own proof that without the misuse
-//! it compiles.
+//! Misuses that the types must refuse: each file in `tests/compile_fail` is one, and its own proof that without the
+//! misuse it compiles.
 //!
 //! A file is compiled twice. Without `--cfg misuse` it has no errors. With it, each line marked `//~ E0382`, or `//~`
 //! and the beginning of the message of an error that has no code, has that error, and no other line has any. So it
@@ -86,7 +86,7 @@ fn fits(mark: &Error, line: u64, text: &str) -> bool {
     mark.0 == line && mark.1.split('|').any(|start| text.starts_with(start))
 }
 
-/// What is marked in the source.
+/// Returns the errors that are marked in the source.
 fn marks(source: &str) -> BTreeSet<Error> {
     let mut marks = BTreeSet::new();
     for (line, text) in (1..).zip(source.lines()) {
@@ -99,7 +99,7 @@ fn marks(source: &str) -> BTreeSet<Error> {
     marks
 }
 
-/// Compiles the file. Says whether that went well, and the errors: code and message.
+/// Compiles the file. Returns whether that went well, and the errors: code and message.
 fn compile(file: &Path, library: &Library, misuse: bool) -> (bool, BTreeSet<Error>) {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc.args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--error-format", "json"]);

@@ -204,7 +204,7 @@ fn behaviours(source: &str) -> Vec<Behaviour> {
     found
 }
 
-/// What the section's own list names.
+/// Returns the names in the section's own list.
 fn list(source: &str, section: &str) -> Vec<String> {
     let Some((_, rest)) = source.split_once(&format!("behaviours!($runner; {section} {{")) else { return Vec::new() };
     let (list, _) = rest.split_once('}').expect("the list ends");

@@ -66,7 +66,7 @@ mod sync;
 
 use sources::{identifier, public_sources};
 
-/// What is public and a future, and the cases that drop it.
+/// The public futures, and the cases that drop each.
 const COVERED: &[(&str, &[&str])] = &[
     ("BarrierWait", &["barrier_wait"]),
     ("ConditionWait", &["condition_wait"]),

@@ -1,4 +1,4 @@
-//! What is spawned into a nursery whose future was forgotten.
+//! Children that are spawned into a nursery whose future was forgotten.
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};

@@ -63,7 +63,7 @@ type Value = [u8; 1024];
 /// A wrapper, once and eight times around a future: a small one, a big one, and one that returns something big.
 struct Wrapped {
     name: &'static str,
-    /// What a level may add.
+    /// The bytes that a level may add.
     bound: usize,
     small: [usize; 2],
     big: [usize; 2],

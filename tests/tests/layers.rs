@@ -1,4 +1,4 @@
-//! What foster may be made of: crates that use what is below them, no runtime below any, and layers inside the core.
+//! The layers of foster: crates that use the crates below them, no runtime below any, and layers inside the core.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::read_to_string;
@@ -79,7 +79,7 @@ fn core_has_no_runtime_below_it() {
     );
 }
 
-/// What a member of the workspace needs to be built, and all that these need.
+/// Returns the packages that a member of the workspace needs to be built, and all that these need.
 fn needs_of(name: &str) -> BTreeSet<String> {
     let packages = packages();
     let locked = locked();
@@ -123,7 +123,7 @@ fn crates_use_what_is_below_them() {
     assert!(other.is_empty(), "the facade re-exports, and does nothing else: {other:?}");
 }
 
-/// What runs in the simulator is what runs in production.
+/// The code that runs in the simulator is the code that runs in production.
 #[test]
 fn core_does_not_know_the_simulator() {
     for source in sources() {
@@ -146,7 +146,7 @@ fn packages() -> BTreeMap<String, Value> {
     packages.map(|package| (text(&package["name"]), package.clone())).collect()
 }
 
-/// What a package needs to be built, on any platform; not what its tests need.
+/// Returns the packages that one needs to be built, on any platform; not those that its tests need.
 fn normal_dependencies(package: &Value) -> Vec<String> {
     let dependencies = package["dependencies"].as_array().expect("a list").iter();
     // Nor what the race models are built with.
@@ -159,7 +159,7 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// Who needs whom, on any platform, by the lock file.
+/// Returns the dependencies of each package, on any platform, by the lock file.
 fn locked() -> BTreeMap<String, Vec<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
     let lock = read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -179,7 +179,7 @@ fn locked() -> BTreeMap<String, Vec<String>> {
 
 /// The layers. A module uses what is below it, and of its own layer the public API only.
 const LAYERS: &[(&str, u8)] = &[
-    // What the mechanisms are made of, and words: errors, reasons, instants.
+    // The parts of the mechanisms, and words: errors, reasons, instants.
     ("sys", 0),
     ("instant", 0),
     ("reason", 0),
@@ -192,11 +192,11 @@ const LAYERS: &[(&str, u8)] = &[
     ("raw", 1),
     // The place of a future and of what it leaves.
     ("body", 1),
-    // What is asked of the runtime.
+    // The requirements on the runtime.
     ("runtime", 1),
     // The tree of scopes.
     ("tree", 2),
-    // What it takes to write an operation that waits and can be cancelled.
+    // The tools to write an operation that waits and can be cancelled.
     ("leaf", 3),
     // A picture of the tree, and errors without a caller, for people.
     ("dump", 3),
@@ -210,7 +210,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("sleep", 4),
     ("cancel_scope", 4),
     ("value", 4),
-    // What has scopes of its own kind, and what tasks wait for.
+    // Constructs with scopes of their own kind, and the things that tasks wait for.
     ("nursery", 5),
     ("sync", 5),
     ("thread", 5),
@@ -218,7 +218,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("bracket", 5),
     // A scope with a limit, made without a handle.
     ("timeout", 5),
-    // Derived. (What is derived from more than this is the crate `foster-kit`.)
+    // Derived. (Code that is derived from more than this is in the crate `foster-kit`.)
     ("shield", 6),
 ];
 
@@ -285,7 +285,7 @@ fn covers((from, to, _): &(&str, &str, &str), one: &Use) -> bool {
     one.from == *from && one.to == module && named
 }
 
-/// What can be named from outside.
+/// The items that can be named from outside.
 struct Api {
     /// Root name → module and item.
     root: BTreeMap<String, (String, String)>,

@@ -26,7 +26,7 @@ fn leave(left: Option<Left>) {
     *LEFT.lock().unwrap_or_else(PoisonError::into_inner) = left;
 }
 
-/// What `check` says of a test that leaves what `test` gives; of the one before it, it says nothing.
+/// Returns the complaint of `check` about a test that leaves what `test` gives; about the one before it, there is none.
 fn complaint<F: Future<Output = Left>>(test: impl FnOnce() -> F) -> String {
     check("tidy", || foster_smol::run(watched(async { drop(CancelScope::new().run(foster::checkpoint()).await) })));
     let run = || check("leaky", || leave(Some(foster_smol::run(watched(test())))));

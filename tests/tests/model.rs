@@ -55,7 +55,7 @@ const VECTORS: [&str; 4] = [
     include_str!("../model/vectors_local.txt"),
 ];
 
-/// What the random programs have to do now and then, lest a green run say nothing.
+/// The things that random programs have to do now and then, lest a green run say nothing.
 const COVERED: &[&str] = &[
     "adopted",
     "adopted: children",
@@ -116,7 +116,7 @@ fn wrong(
     if text.is_empty() { text } else { format!("{setting:?}\n{text}") }
 }
 
-/// What the laws mean, in hand-written programs.
+/// The meaning of the laws, in hand-written programs.
 #[test]
 fn examples_come_out_as_the_model_says() {
     let examples: Vec<Value> = include_str!("../model/examples.jsonl")
@@ -195,7 +195,8 @@ fn programs_that_take_turns_come_out_as_the_model_says() {
     replay(&vectors(Language::Sync), "vectors of turns", &["compared"]);
 }
 
-/// What the programs with local nurseries, and with children that fail before they are ready, have to do now and then.
+/// The things that programs with local nurseries, and with children that fail before they are ready, have to do now and
+/// then.
 const LOCAL: &[&str] = &[
     "compared",
     "daemons: local",

@@ -16,7 +16,7 @@ const TWO_THINGS: &[(&str, &str)] = &[("is_cancelled", "of the code that asks, a
 /// The crates, and the module of `foster` that they are; the core and kit are its root.
 const CRATES: [(&str, &str); 3] = [("core", ""), ("core/channel", "channel"), ("core/kit", "")];
 
-/// What can be named: the name, and the modules that have it.
+/// Returns the public names, each with the modules that have it.
 fn names() -> BTreeMap<String, Vec<String>> {
     let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (folder, module) in CRATES {

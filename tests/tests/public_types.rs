@@ -10,7 +10,7 @@ mod sources;
 
 use sources::{PUBLIC_CRATES, public_sources};
 
-/// What the public API may name.
+/// The dependencies that the public API may name.
 const SHOWN: &[&str] = &["futures-core", "foster-core", "foster-channel"];
 
 /// The dependencies that must not show, as they are written in code.
@@ -31,7 +31,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
-/// What is public in a source: the head of each item, from its `pub` on, and each public field.
+/// Returns the public parts of a source: the head of each item, from its `pub` on, and each public field.
 fn heads(code: &str) -> Vec<String> {
     let mut heads = Vec::new();
     for (at, _) in code.match_indices("pub ") {

@@ -599,9 +599,9 @@ fn merged_items_against_a_limit_for_each() {
     });
 }
 
-/// L12, L14: one gives, another one cancels whoever waits for it. What was given is taken: who was received from knows that
-/// its value was sent, who was met at a barrier goes on, and the child that was told that it was heard has a caller that goes
-/// on.
+/// L12, L14: one gives, another one cancels the waiter. Anything that was given is taken: a sender whose value was
+/// received knows that it was sent, a task that was met at a barrier goes on, and the child that was told that it was
+/// heard has a caller that goes on.
 #[test]
 fn what_is_given_against_a_request() {
     let given = Arc::new(AtomicUsize::new(0));

@@ -25,7 +25,7 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// What a program says, which is the same in both sorts of trees and on each schedule.
+/// Returns the output of a program, which is the same in both sorts of trees and on each schedule.
 fn same<T: PartialEq + std::fmt::Debug, F: Future<Output = T>>(program: impl Fn() -> F) -> T {
     let mut said = None;
     for seed in 0..10 {

@@ -1,5 +1,4 @@
-//! What concerns `run` itself, on every adapter: its value, its errors, its end, and what there is without it
-//! (B001–B015).
+//! `run` itself, on every adapter: its value, its errors, its end, and what there is without it (B001–B015).
 
 use std::error::Error;
 use std::fmt;
@@ -24,8 +23,8 @@ use foster_conformance::harness::ms;
 trait Adapter {
     fn run<F: Future>(future: F) -> F::Output;
 
-    /// What a `run` inside a `run` on the same thread does: it is refused with a message that contains this; or `None`
-    /// where it is a world of its own, which needs nothing from the outer one.
+    /// The message with which a `run` inside a `run` on the same thread is refused contains this; or `None` where it is
+    /// a world of its own, which needs nothing from the outer one.
     const NESTED: Option<&'static str>;
 }
 
@@ -350,7 +349,7 @@ fn children_that_spawn_children_starve_nobody<A: Adapter>() {
     assert!(links.load(Ordering::SeqCst) >= 1);
 }
 
-/// What a future does in its first poll where there is no runtime.
+/// Returns the message with which a future panics in its first poll where there is no runtime.
 #[track_caller]
 fn first_poll<F: Future>(make: impl FnOnce() -> F) -> String {
     let before = foster::observer::live_counts();

@@ -1,5 +1,5 @@
-//! What grows with what: deep nesting needs a fixed piece of stack and work for each level, a nursery is as big as its
-//! live children, who waits does not work, and what passes through a channel leaves nothing behind.
+//! Growth: deep nesting needs a fixed piece of stack and work for each level, a nursery is as big as its live children,
+//! waiting code does not work, and items that pass through a channel leave nothing behind.
 //!
 //! Work is counted (polls, wake-ups, allocations), not timed, so that a busy machine changes nothing.
 

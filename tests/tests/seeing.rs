@@ -1,4 +1,4 @@
-//! What is to be seen of a live tree: dumps as text and as JSON, the events of its tasks, reports of slow polls.
+//! Views of a live tree: dumps as text and as JSON, the events of its tasks, reports of slow polls.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

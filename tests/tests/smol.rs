@@ -10,7 +10,7 @@ where
 
 foster_conformance::suite!(smol);
 
-/// What only several threads show.
+/// Behaviour that only several threads show.
 mod two_threads {
     fn smol<F, Fut>(name: &str, body: F)
     where

@@ -36,7 +36,7 @@ impl Dice {
     }
 }
 
-/// What has happened, so that no green run is empty.
+/// The counts of what has happened, so that no green run is empty.
 #[derive(Default)]
 struct Counts {
     done: [AtomicUsize; ACTS],

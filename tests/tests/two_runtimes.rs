@@ -196,7 +196,7 @@ fn a_child_is_spawned_and_awaited_from_the_other_tree() {
             let cancelled = n.spawn(async { Ok(sleep_forever().await) });
             assert!(cancelled.cancel("not needed"));
             assert_eq!(cancelled.await.map(|_: Infallible| ()), Err(JoinError::Cancelled));
-            // What the child in the other tree waits for is not this tree's deadline.
+            // The child in the other tree does not see this tree's deadline.
             let slow = n.spawn(async { Ok(remaining()) });
             let seen = fail_after(Duration::from_secs(7), slow).await.expect("in time").expect("it returns");
             assert!(seen.is_some_and(|left| left > Duration::from_secs(7)), "{seen:?}");
@@ -357,7 +357,7 @@ fn a_nested_tree_is_foreign_to_the_tree_around_it() {
     });
 }
 
-/// Says that it was dropped.
+/// Counts its drop.
 struct Gone(Arc<AtomicUsize>);
 
 impl Drop for Gone {

@@ -1,4 +1,4 @@
-//! What the mutation check found untested (see `../MUTATIONS.md`): laws that held, and that nothing would have missed.
+//! Laws that the mutation check found untested (see `../MUTATIONS.md`): they held, and nothing would have missed them.
 
 #[path = "untested/budget.rs"]
 mod budget;

@@ -422,7 +422,7 @@ fn nurseries_are_send_when_what_is_in_them_is() {
     });
 }
 
-/// What the types say can be written down: the future of a nursery has a name.
+/// The types can be written down: the future of a nursery has a name.
 #[test]
 fn nursery_futures_can_be_named() {
     type Named<F, Fut> = NurseryFuture<(), u8, u8, F, Fut, ()>;

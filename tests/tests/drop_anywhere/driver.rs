@@ -16,7 +16,7 @@ use foster_conformance::harness::ms;
 
 use crate::probe::{Expect, Oops, Probe};
 
-/// What the code that makes a future under test is given.
+/// The arguments of the code that makes a future under test.
 #[derive(Clone)]
 pub(crate) struct Scene {
     /// Keeps the books.
@@ -59,7 +59,7 @@ const ENDINGS: [Ending; 8] = [
     Ending::Host,
 ];
 
-/// What the future stands in when it is lost: the adopter of what it leaves (L25).
+/// The place of the future when it is lost: the adopter of what it leaves (L25).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The body of a nursery.
@@ -103,7 +103,7 @@ pub(crate) struct Case {
     counts: Counts,
 }
 
-/// What has been done, so that no green run is empty.
+/// The counts of what has been done, so that no green run is empty.
 #[derive(Default)]
 struct Counts {
     runs: usize,
@@ -185,7 +185,7 @@ impl Case {
 
     fn applies(&self, place: Place, ending: Ending) -> bool {
         let woken = ending != Ending::DropWoken || !self.never;
-        // What moves to a nursery of another tree is not part of this test.
+        // Moves to a nursery of another tree are not part of this test.
         let tree = !self.beside || place != Place::Root && ending != Ending::Host;
         // A host in a host: once is enough. A host that is forgotten is out of reach for good.
         let host = !self.host || !matches!(ending, Ending::Host | Ending::Forget);
@@ -214,7 +214,7 @@ impl Case {
         }
     }
 
-    /// One run. Says whether the future was ready before it came to its end.
+    /// Makes one run. Returns whether the future was ready before it came to its end.
     fn once<F, R>(&mut self, plan: Plan, every: &impl Fn(Plan, Around<F>) -> R) -> bool
     where
         F: Future,
@@ -278,7 +278,7 @@ impl Case {
     }
 }
 
-/// What one run knows about the future, outside of the tree.
+/// The state of one run outside of the tree, with the future.
 pub(crate) struct Around<F>(Arc<Inside<F>>);
 
 struct Inside<F> {
@@ -330,7 +330,7 @@ impl<F> Around<F> {
         lock(&self.0.forgotten).push(future);
     }
 
-    /// What was forgotten is dropped: nothing comes of it.
+    /// Drops the forgotten futures: nothing comes of them.
     fn find_again(&self) {
         let forgotten = std::mem::take(&mut *lock(&self.0.forgotten));
         drop(forgotten);
@@ -370,7 +370,7 @@ impl Wake for Counted {
     }
 }
 
-/// Says which run it was if one panics.
+/// Prints which run it was if one panics.
 struct Told(&'static str, Plan);
 
 impl Drop for Told {

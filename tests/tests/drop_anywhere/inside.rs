@@ -1,4 +1,4 @@
-//! What the futures under test have inside.
+//! The contents of the futures under test.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -57,7 +57,7 @@ impl Runtime for Hands {
     }
 }
 
-/// What became of the job that was to be dropped.
+/// The fate of the job that was to be dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     /// There was such a job.

@@ -1,4 +1,4 @@
-//! What a handle says of a local child whose future is gone.
+//! The handle of a local child whose future is gone.
 
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};

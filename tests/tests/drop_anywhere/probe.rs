@@ -1,4 +1,4 @@
-//! What is inside a future under test, and the books that are kept of it.
+//! The contents of a future under test, and the books that are kept of them.
 
 use std::fmt;
 use std::future::Future;
@@ -213,7 +213,7 @@ impl Probe {
         let mut expected: Vec<_> = (0..raised).map(|id| format!("{:?}", Oops(id))).collect();
         expected.sort();
         if expect == Expect::CutOff {
-            // What was not raised when the host went away never will be.
+            // An error that was not raised when the host went away never will be.
             expected.retain(|error| orphans.contains(error));
         }
         assert_eq!(orphans, expected, "an error was lost, or told twice (L35)");
@@ -225,7 +225,7 @@ impl Probe {
     }
 }
 
-/// What has to be true of the finalizers in the end.
+/// The expected end of the finalizers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
     /// Each has run, once.

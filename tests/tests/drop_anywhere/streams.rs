@@ -59,7 +59,7 @@ cases! {
             assert!(all.next().await.is_some());
         }
     }, nothing;
-    /// What was collected comes out when its time is over; the rest is asked for by hand.
+    /// Collected items come out when their time is over; the rest is asked for by hand.
     batch_given_up: run, |scene: Scene| async move {
         let mut batches = batch(boxed(scene.probe, 2), usize::MAX, ms(1));
         assert_eq!(batches.next().await.map(|items| items.len()), Some(1));

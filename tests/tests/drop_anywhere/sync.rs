@@ -1,4 +1,4 @@
-//! What tasks wait for each other with (L40).
+//! The types with which tasks wait for each other (L40).
 
 use std::sync::Arc;
 use std::time::Duration;

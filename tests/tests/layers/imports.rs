@@ -7,9 +7,11 @@ use crate::sources::{Source, identifier};
 
 type Module = Vec<String>;
 
-/// What each file imports of the others of its crate; the root of the crate, which re-exports, is none of them.
+/// Returns the other files of its crate from which each file imports; the root of the crate, which re-exports, is not
+/// one of them.
 ///
-/// A re-export is no import of the file that has it: who imports by way of it depends on the file that it comes from.
+/// A re-export is not an import of the file that has it: a file that imports by way of it depends on the file that it
+/// comes from.
 pub(crate) fn imports(sources: &[Source]) -> BTreeMap<Module, BTreeSet<Module>> {
     let crate_ = Crate::of(sources);
     let files = sources.iter().filter(|source| !source.module.is_empty());

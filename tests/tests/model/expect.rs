@@ -1,4 +1,4 @@
-//! What the model says about a program, and how a run differs from it.
+//! The expectation of the model for a program, and how a run differs from it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -94,7 +94,7 @@ impl Expect {
         (source, expect)
     }
 
-    /// What a run did otherwise, one difference a line; empty if there is none.
+    /// Returns the differences of a run, one a line; empty if there is none.
     pub(crate) fn differences(&self, world: &World) -> String {
         let program = &world.program;
         let mut diff = Diff { text: String::new(), several_panics: world.made_panics.len() > 1 };

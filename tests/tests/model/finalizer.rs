@@ -21,7 +21,7 @@ pub(crate) enum Status {
     CutOff,
 }
 
-/// What is seen of a finalizer.
+/// The record of a finalizer.
 #[derive(Clone, Debug)]
 pub(crate) struct FinalizerSeen {
     pub id: Id,

@@ -128,7 +128,7 @@ pub(crate) struct Hold {
     after: Duration,
 }
 
-/// What comes after.
+/// The plan for the time after `after`.
 pub(crate) enum Plan {
     /// Holds the body and polls this instead; then drops the body.
     Then(Option<Fut>),

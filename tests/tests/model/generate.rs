@@ -39,20 +39,21 @@ pub(crate) const WEIGHTS: &Weights = &[
     ("await", 2.0),
 ];
 
-/// What linked programs have in addition.
+/// The operations that linked programs have in addition.
 const LINKED: &Weights = &[("commit", 5.0), ("here", 2.0), ("pipe", 12.0), ("workers", 4.0), ("ev", 4.0)];
 
-/// What programs with semaphores, conditions and `start` have in addition.
+/// The operations that programs with semaphores, conditions and `start` have in addition.
 const SYNC: &Weights = &[("commit", 4.0), ("start", 6.0), ("sems", 12.0), ("conds", 9.0)];
 
-/// What programs with local nurseries, and with children that fail before they are ready, have in addition.
+/// The operations that programs with local nurseries, and with children that fail before they are ready, have in
+/// addition.
 const LOCAL: &Weights =
     &[("commit", 4.0), ("begin", 6.0), ("pipe", 3.0), ("workers", 1.0), ("ev", 1.0), ("sems", 2.0), ("conds", 1.0)];
 
-/// What makes most linked programs depend on the schedule.
+/// The operations that make most linked programs depend on the schedule.
 const RACY: &[&str] = &["select", "hold", "blink", "leak", "lazy", "move", "drop_after"];
 
-/// `WEIGHTS` with more failures, and with what the model does not know.
+/// `WEIGHTS` with more failures, and with operations that the model does not know.
 pub(crate) fn wide() -> Vec<(&'static str, f64)> {
     [&without(&["err", "panic"]), &[("err", 2.5), ("panic", 0.4), ("start", 2.0), ("begin", 1.5)][..]].concat()
 }
@@ -329,7 +330,7 @@ impl Generator {
         }
     }
 
-    /// What a started child does before it is ready.
+    /// Returns the part of a started child before it is ready.
     fn before(&mut self, depth: i32, env: &[String], encl: &[String]) -> Value {
         let draw = self.random.random();
         let err = |this: &mut Self| json!({"op": "err", "id": this.new_id('e')});
@@ -611,7 +612,7 @@ impl Generator {
         self.maybe_shielded(take)
     }
 
-    /// What is done with a permit, or with a mutex.
+    /// Returns the code that runs with a permit, or with a mutex.
     fn held(&mut self, link: &Link<'_>, encl: &[String]) -> Value {
         if self.random.random() < 0.8 {
             sleep(self.random.between(0, 4))
@@ -735,7 +736,7 @@ impl Generator {
     }
 }
 
-/// What links tasks, and where it is: a channel, an event, a semaphore, a condition.
+/// A link between tasks, and its place: a channel, an event, a semaphore, a condition.
 struct Link<'a> {
     id: &'a str,
     nursery: &'a str,

@@ -12,7 +12,7 @@ use super::show::show;
 /// How many schedules each of them is run under.
 const SCHEDULES: u64 = 96;
 
-/// What `ref_model.py handvectors` printed.
+/// The output of `ref_model.py handvectors`.
 const HAND: &str = include_str!("../../model/hand.jsonl");
 
 fn find(name: &str) -> Value {

@@ -24,7 +24,7 @@ use super::turns;
 use super::watch::{BodyWatch, End, Watched, first_of};
 use super::world::{Errs, Out, Target, Thrown, lock, now, thrown, with};
 
-/// What an operation comes to.
+/// The result of an operation.
 pub(crate) type Res = Result<(), Errs>;
 
 /// An operation as a future.

@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// What has to hold when the run is over.
+    /// Checks the invariants that have to hold when the run is over.
     pub(crate) fn check_run(&mut self) {
         if self.host.gone {
             return self.check_host_dropped();

@@ -18,7 +18,7 @@ pub(crate) enum Language {
 impl Language {
     pub(crate) const ALL: [Language; 4] = [Language::Plain, Language::Linked, Language::Sync, Language::Local];
 
-    /// What the model calls it.
+    /// Returns its name in the model.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Language::Plain => "plain",
@@ -28,7 +28,7 @@ impl Language {
         }
     }
 
-    /// What stands before the seed in a line of vectors.
+    /// Returns the text before the seed in a line of vectors.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Language::Plain => "",

@@ -1,5 +1,5 @@
-//! What makes tasks depend on each other: channels and events, foster's own and those of a runtime that is ignorant of
-//! foster.
+//! Links that make tasks depend on each other: channels and events, foster's own and those of a runtime that is
+//! ignorant of foster.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use foster::sync::Event;
 use super::program::{Body, Id, Op};
 use super::world::{lock, with};
 
-/// What an operation on a channel came to, or a `commit`.
+/// The result of an operation on a channel, or of a `commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Commit {
     Ran,
@@ -41,7 +41,7 @@ pub(crate) struct BothEvents {
     foreign: Mutex<ForeignEvent>,
 }
 
-/// What a run has opened.
+/// The links that a run has opened.
 #[derive(Default)]
 pub(crate) struct Links {
     channels: BTreeMap<Id, (Arc<Channel>, Vec<End>)>,

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::python_random::Random;
 
-/// What foreign code does with a future: there it matters in which one a child lives.
+/// The operations of foreign code on a future: there it matters in which one a child lives.
 const FOREIGN: &[&str] = &["select", "drop_after", "hold", "blink", "leak"];
 
 /// Makes nurseries of a program local: none, half of them, or all, as the seed says.
 ///
-/// Not those that somebody holds, or has forgotten, while he awaits a task: if that is a child of what he holds, it
-/// waits for him, too. That is a deadlock in the program.
+/// Not those that somebody holds, or has forgotten, while awaiting a task: if that is a child of what is held, it waits
+/// for the holder, too. That is a deadlock in the program.
 pub(crate) fn localize(program: &mut Value, seed: u64) {
     let mut random = Random::new(seed);
     let share = random.below(3);

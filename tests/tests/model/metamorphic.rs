@@ -15,8 +15,8 @@ use super::python_random::Random;
 use super::replay::{Setting, Summary, run};
 use super::world::World;
 
-/// What has no equivalent in a drop: masks, what foreign code does with futures, and what depends on the order in which
-/// things end.
+/// The operations that have no equivalent in a drop: masks, those of foreign code on futures, and those that depend on
+/// the order in which things end.
 const NOT_IN_I17: &[&str] = &[
     "shield",
     "graceful",

@@ -70,7 +70,7 @@ pub(crate) enum Op {
         task: Id,
         nursery: Id,
         ready: Duration,
-        /// What it does then, before it says so; it may fail.
+        /// Its operations at that time, before it says that it is ready; they may fail.
         before: Option<Body>,
         /// It ends then, and never says that it is ready.
         silent: bool,
@@ -204,7 +204,7 @@ pub(crate) struct Finalizer {
     pub body: Body,
 }
 
-/// What kind of thing a name stands for.
+/// The kind of thing that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Sort {
     /// Errors, panics, awaits, and names that only occur as targets.
@@ -221,7 +221,7 @@ pub(crate) enum Sort {
     Local,
 }
 
-/// What surrounds a name in the text of the program.
+/// The surroundings of a name in the text of the program.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Info {
     pub sort: Sort,
@@ -436,7 +436,7 @@ impl Reader {
                 let daemon = json["daemon"].as_bool() == Some(true);
                 // Where a task stands is known when its nursery is: `in` names a scope further out.
                 let outer = self.info[nursery.index()].locals.clone();
-                // What is forgotten with a local nursery is forgotten with its children.
+                // Forgetting a local nursery forgets its children, too.
                 let local = self.info[nursery.index()].local;
                 let leaks = if local { self.info[nursery.index()].leaks.clone() } else { Vec::new() };
                 // Until it is ready, a local child lives in the future of its caller.

@@ -86,7 +86,7 @@ pub(crate) fn run(program: &Arc<Program>, setting: Setting) -> Run {
     Run { world: world::end(), steps: ran.steps }
 }
 
-/// What many runs have come to.
+/// The result of many runs.
 #[derive(Default)]
 pub(crate) struct Summary {
     pub programs: u64,
@@ -132,7 +132,7 @@ impl Summary {
         let covered = if self.programs < 1000 { &[] } else { covered };
         let holes: Vec<_> = covered.iter().filter(|what| !self.counts.contains_key(*what)).collect();
         assert!(holes.is_empty(), "these runs were to cover {holes:?}, and did not");
-        // What is left of the runs would be counted here.
+        // Anything that is left of the runs would be counted here.
         if let Some(live_counts) = foster::observer::live_counts() {
             assert_eq!(
                 (live_counts.scopes, live_counts.tasks, live_counts.timers),

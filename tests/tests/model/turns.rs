@@ -1,4 +1,4 @@
-//! What tasks take turns with, and wait to be told by: semaphores, and conditions with their mutexes.
+//! The means by which tasks take turns, and wait to be told: semaphores, and conditions with their mutexes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::interpret::Res;
 use super::program::Id;
 use super::world::{World, with};
 
-/// What a run has opened.
+/// The semaphores and conditions that a run has opened.
 #[derive(Default)]
 pub(crate) struct Turns {
     /// With the number of permits at the beginning.

@@ -11,7 +11,7 @@ use super::interpret::{Fut, Res};
 use super::program::{Id, Info, Sort};
 use super::world::{BodyState, Errs, INSIDE, Lost, Out, Target, World, lock, now, thrown, with};
 
-/// What a construct of foster gives back.
+/// The result of a construct of foster.
 pub(crate) enum End {
     Returned(Res),
     /// Its cancelled form.
@@ -360,7 +360,8 @@ impl Drop for BodyWatch {
     }
 }
 
-/// What a fail-fast nursery returns. The model counts errors one by one, and a `join` may give it two at once.
+/// Returns the errors that a fail-fast nursery returns. The model counts errors one by one, and a `join` may give it
+/// two at once.
 pub(crate) fn first_of(errors: Errs) -> Errs {
     let mut ids = errors.take();
     let rest = ids.split_off(1);

@@ -1,4 +1,4 @@
-//! What is seen of a run: the same things as in the model's `EXPECT`, and what the invariants need to know.
+//! The record of a run: the same things as in the model's `EXPECT`, and those that the invariants need to know.
 //!
 //! A run has one thread, so the record is thread-local: futures and destructors reach it from anywhere.
 
@@ -60,7 +60,7 @@ impl fmt::Debug for Errs {
     }
 }
 
-/// What the panics of programs carry.
+/// The payload of the panics of programs.
 pub(crate) struct Thrown(pub Id);
 
 thread_local! {
@@ -97,7 +97,7 @@ pub(crate) enum Target {
     Blind,
 }
 
-/// What has become of the body of a scope or task.
+/// The state of the body of a scope or task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BodyState {
     #[default]
@@ -118,7 +118,7 @@ pub(crate) enum Lost {
     Leaked,
 }
 
-/// What is seen of a scope or task.
+/// The record of a scope or task.
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     pub entered: bool,
@@ -148,9 +148,10 @@ pub(crate) struct Seen {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Host {
     pub gone: bool,
-    /// What the observer was told.
+    /// The report to the observer.
     pub told: Option<HostDropped>,
-    /// What was alive: tasks, finalizers, and among these the finalizers whose end nobody can see.
+    /// The numbers of those that were alive: tasks, finalizers, and among these the finalizers whose end nobody can
+    /// see.
     pub tasks: usize,
     pub finalizers: usize,
     pub rough: usize,
@@ -171,9 +172,9 @@ pub(crate) struct World {
     pub turns: Turns,
     /// How many `start` operations were not answered yet: each has a scope around the child, which nobody sees.
     pub pending_starts: usize,
-    /// What came of `commit` and of operations on channels, and when.
+    /// The results of `commit` and of operations on channels, and when they came.
     pub commits: Vec<(Id, Commit, u64)>,
-    /// What the handles of tasks have said.
+    /// The results that the handles of tasks have given.
     pub joins: BTreeMap<Id, &'static str>,
     /// The `hold` operations whose body is not polled now, and those that ever did so.
     pub stopped: Vec<bool>,
@@ -186,11 +187,11 @@ pub(crate) struct World {
     pub foreign: Vec<Id>,
     /// Errors that nobody took, and in which scope's future.
     pub dropped: Vec<(Id, Option<Id>)>,
-    /// What was leaked: to be dropped when the run is over.
+    /// The futures that were leaked: to be dropped when the run is over.
     pub attic: Vec<Fut>,
     pub root: Option<(Out, u64)>,
     pub host: Host,
-    /// What is dropped from now on is not part of the run.
+    /// The run is over: drops from now on are not part of it.
     pub over: bool,
     /// The scopes whose bodies are being dropped, innermost last; `None` for one that is not delivered but lost.
     pub delivering: Vec<Option<Id>>,

@@ -1,5 +1,5 @@
-//! Who is woken for a scope that rests: whoever drives the node around it, if that is what its waker does; or who was
-//! asked for.
+//! The task that is woken for a scope that rests: the driver of the node around it, if its waker wakes that; or the one
+//! that was asked for.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -29,7 +29,8 @@ impl Wake for Through {
     }
 }
 
-/// Polls `future` with a waker of its own, as a combinator does. What it was polled with itself is left in `around`.
+/// Polls `future` with a waker of its own, as a combinator does. The waker that it was itself polled with is left in
+/// `around`.
 async fn through<F: Future>(wakes: &Arc<AtomicUsize>, around: &RefCell<Option<Waker>>, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -13,7 +13,7 @@ use crate::peak_of;
 /// So many children are alive at the same time, or a few more.
 const AT_ONCE: usize = 64;
 
-/// What each of them may add at the most: its scope, its future, its place in the tables of the runtime.
+/// The most that each of them may add: its scope, its future, its place in the tables of the runtime.
 const BYTES_EACH: usize = 4096;
 
 /// Children that have ended.

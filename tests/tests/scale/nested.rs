@@ -31,7 +31,7 @@ const LONG: Duration = Duration::from_secs(3600);
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a level is.
+/// The kind of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Timeout,
@@ -60,7 +60,7 @@ const KINDS: [Kind; 9] = [
     Kind::Mix,
 ];
 
-/// What was done on all levels together.
+/// The work on all levels together.
 #[derive(Default)]
 struct Work {
     polls: AtomicUsize,
@@ -212,7 +212,7 @@ fn is_linear(name: &str, kinds: &[Kind], scenario: fn(Kind, usize, Arc<Work>) ->
             let (half, full) = (run(*kind, DEPTH / 2, scenario), run(*kind, DEPTH, scenario));
             println!("{name:<40} {:<12} {full}", format!("{kind:?}"));
             assert!(full.polls >= DEPTH, "{kind:?}: the levels were not polled");
-            // What does not depend on the depth, such as the growth of the runtime's tables, is in both.
+            // Work that does not depend on the depth, such as the growth of the runtime's tables, is in both.
             let linear = |half: usize, full: usize| full <= 2 * half + half / 10 + 100;
             if !linear(half.polls, full.polls)
                 || !linear(half.wakes, full.wakes)

@@ -1,4 +1,4 @@
-//! What passes through a channel allocates nothing once the channel has its size.
+//! Items that pass through a channel allocate nothing once the channel has its size.
 
 use std::sync::Arc;
 

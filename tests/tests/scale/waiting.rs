@@ -1,4 +1,4 @@
-//! Who waits does not work: not for a shielded child of a cancelled nursery, for an hour.
+//! Waiting code does not work: not for a shielded child of a cancelled nursery, for an hour.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! What a builder of an adapter lets one see with a line.
+//! The reports that one line on the builder of an adapter turns on.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a task does in the storm.
+//! The acts of a task in the storm.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -122,7 +122,7 @@ async fn lock(world: &World, dice: &mut Dice, which: usize) {
     }
 }
 
-/// What is waited for.
+/// Waits for the thing that the act stands for.
 async fn wait(world: &World, dice: &mut Dice, which: usize) {
     match which {
         9 => {

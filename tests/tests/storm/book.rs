@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is known of the items that went through a channel.
+/// The record of the items that went through a channel.
 #[derive(Clone, Default)]
 pub(crate) struct Book(Arc<Mutex<Entries>>);
 
@@ -50,7 +50,8 @@ impl Book {
         drop(item);
     }
 
-    /// What was sent was received once; what was not, at most once; nothing is left anywhere.
+    /// Checks that an item that was sent was received once, and one that was not, at most once; and that nothing is
+    /// left anywhere.
     pub(crate) fn balances(&self, name: &str) {
         let entries = self.lock();
         assert!(entries.made > 0, "{name}: nothing was ever sent");

@@ -1,4 +1,4 @@
-//! What the storm rages on, and how calm is told.
+//! The resources that the storm rages on, and how calm is told.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -16,7 +16,7 @@ use futures_lite::future::poll_once;
 
 use super::runtimes::Metered;
 
-/// Who was polled, in order.
+/// The numbers of those that were polled, in order.
 type Polled = Arc<Mutex<Vec<usize>>>;
 
 /// Each poll takes a unit of the budget, if there is one, and asks for another poll.

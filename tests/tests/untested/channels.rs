@@ -15,7 +15,8 @@ use futures_lite::{Stream, StreamExt};
 
 use super::requests::{at_drop, is_told};
 
-/// L14: a request on another thread comes while an operation looks at its channel. What it has closed is no news.
+/// L14: a request on another thread comes while an operation looks at its channel. A channel that it has closed is not
+/// news.
 #[test]
 fn code_that_is_cancelled_while_it_looks_is_not_told_what_the_request_has_closed() {
     let mut told = Vec::new();

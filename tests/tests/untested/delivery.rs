@@ -1,4 +1,4 @@
-//! What cancelled code is polled for, and what it is given.
+//! The polls of cancelled code, and the values that it is given.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -370,7 +370,7 @@ fn a_scope_that_is_held_without_any_budget_delays_nobody() {
     }
 }
 
-/// What an item is received in, beside something else that is asked to stop.
+/// The construct in which an item is received, beside something else that is asked to stop.
 #[derive(Clone, Copy, Debug)]
 enum Beside {
     ALocalChild,
@@ -500,7 +500,7 @@ fn what_is_given_up_has_no_poll_left() {
 /// simulator, where each scope keeps what it waits for.
 #[test]
 fn what_is_given_up_ends_at_once_if_nothing_is_inside() {
-    /// Says when it is dropped whether its code is cancelled.
+    /// Records when it is dropped whether its code is cancelled.
     struct Looks<'a>(&'a Cell<Option<bool>>);
 
     impl Drop for Looks<'_> {

@@ -1,4 +1,4 @@
-//! What comes in the very moment of the request that cancels those who wait for it (L14).
+//! Values that come in the very moment of the request that cancels those who wait for them (L14).
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -66,8 +66,8 @@ pub(super) fn at_drop<F: FnOnce() + Send + 'static>(deed: F) -> AtDrop<F> {
     AtDrop(Some(deed))
 }
 
-/// L14: a request on another thread comes while an operation looks at what it waits for. What it has set, closed or
-/// given is not for this code.
+/// L14: a request on another thread comes while an operation looks at what it waits for. Anything that it has set,
+/// closed or given is not for this code.
 #[test]
 fn code_that_is_cancelled_while_it_looks_is_given_nothing_that_came_with_the_request() {
     let mut given = Vec::new();

@@ -177,7 +177,7 @@ impl Change for Meter {
 /// It does what the test wants done, once, in the midst of an operation: as another thread might.
 pub(crate) type Meddling = Changed<Meddler>;
 
-/// What is to be done, if anything.
+/// The action to be done, if there is one.
 #[derive(Clone, Default)]
 pub(crate) struct Deed(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
 
