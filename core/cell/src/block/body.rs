@@ -62,7 +62,7 @@ impl BodyState {
     #[inline]
     pub(super) fn try_use(&self) -> bool {
         // Ordering: Acquire sees what the last user did with the body; the Release that it pairs with is in
-        // `put_back`. (What the maker did came with the reference.)
+        // `put_back`. (The writes of the maker came with the reference.)
         self.0.compare_exchange(IDLE, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
