@@ -26,8 +26,8 @@
 //! * **C7 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR`
 //!   does not come back at all: the call is repeated.
 //! * **C8 Empty buffers do not come.** This crate answers calls with empty buffers, but sends empty datagrams.
-//! * **C9 Absent is an error.** What a network does not have is [`Unsupported`](io::ErrorKind::Unsupported), never a
-//!   panic.
+//! * **C9 Absent is an error.** An operation that a network does not have is
+//!   [`Unsupported`](io::ErrorKind::Unsupported), never a panic.
 
 mod options;
 

@@ -82,7 +82,7 @@ impl<F: Family> Listener<F> {
     /// * `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`: the process or the host has no more room. The connection
     ///   waits: pause, and try again.
     /// * [`NotConnected`](io::ErrorKind::NotConnected): the listener was closed, before or meanwhile.
-    /// * What else the host says; the listener is of no use then.
+    /// * Other errors of the host; the listener is of no use then.
     pub async fn accept(&self) -> io::Result<(Stream<F>, F::Addr)> {
         let _turn = self.turn.acquire().await;
         let mut end = std::pin::pin!(self.closed.wait());

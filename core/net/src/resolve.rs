@@ -101,7 +101,7 @@ pub fn with_resolver<F: Future>(resolver: Arc<dyn Resolve>, future: F) -> Scoped
 /// * [`InvalidInput`](io::ErrorKind::InvalidInput): see [`ToTarget`].
 /// * [`NotFound`](io::ErrorKind::NotFound): the name has no address, or the host's resolver cannot say, now or ever.
 /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network.
-/// * What the resolver says. Each of these names the host.
+/// * Other errors of the resolver. Each of these names the host.
 ///
 /// # Examples
 ///

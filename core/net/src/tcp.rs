@@ -88,7 +88,7 @@ impl Stream<Inet> {
     ///
     /// * [`NotConnected`](io::ErrorKind::NotConnected): it is no connection.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         let peer = stream.peer_addr()?;
         stream.set_nonblocking(true)?;
@@ -275,7 +275,7 @@ impl Listener<Inet> {
     ///
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): it does not listen.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Listener::new(net()?.adopt_listener(HostListener::Inet(listener))?)

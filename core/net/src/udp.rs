@@ -101,7 +101,7 @@ impl Datagram<Inet> {
     /// # Errors
     ///
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Datagram::new(net()?.adopt_datagram(HostDatagram::Inet(socket))?))

@@ -111,7 +111,7 @@ impl Stream<Unix> {
     /// # Errors
     ///
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or no pairs.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn pair() -> io::Result<(Self, Self)> {
         let [one, other] = net()?.stream_pair()?;
         let (ones, others) = (Self::address_of(&*one)?, Self::address_of(&*other)?);
@@ -131,7 +131,7 @@ impl Stream<Unix> {
     ///
     /// * [`NotConnected`](io::ErrorKind::NotConnected): it is no connection.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         let peer = stream.peer_addr()?;
         stream.set_nonblocking(true)?;
@@ -160,7 +160,7 @@ impl Listener<Unix> {
     ///
     /// * [`AddrInUse`](io::ErrorKind::AddrInUse): there is a file at the path, whatever it is.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::bind_addr(&UnixAddr::from_pathname(path)?)
     }
@@ -250,7 +250,7 @@ impl Listener<Unix> {
     ///
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): it does not listen.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Self::with_file(net()?.adopt_listener(HostListener::Unix(listener))?)
@@ -276,7 +276,7 @@ impl Datagram<Unix> {
     ///
     /// * [`AddrInUse`](io::ErrorKind::AddrInUse): there is a file at the path.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let address = Address::Unix(UnixAddr::from_pathname(path)?);
         Ok(Datagram::new(net()?.datagram(Some(&address), &DatagramOptions::default())?))
@@ -287,7 +287,7 @@ impl Datagram<Unix> {
     /// # Errors
     ///
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn unbound() -> io::Result<Self> {
         Ok(Datagram::new(net()?.datagram(None, &DatagramOptions::default())?))
     }
@@ -297,7 +297,7 @@ impl Datagram<Unix> {
     /// # Errors
     ///
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or no pairs.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn pair() -> io::Result<(Self, Self)> {
         let [one, other] = net()?.datagram_pair()?;
         Ok((Datagram::new(one), Datagram::new(other)))
@@ -350,7 +350,7 @@ impl Datagram<Unix> {
     /// # Errors
     ///
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
-    /// * What else the host says.
+    /// * Other errors of the host.
     pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Datagram::new(net()?.adopt_datagram(HostDatagram::Unix(socket))?))

@@ -30,7 +30,7 @@ impl Stream<Unix> {
     /// # Errors
     ///
     /// * [`Unsupported`](io::ErrorKind::Unsupported): it is not a socket of the host.
-    /// * What else the host says.
+    /// * Other errors of the host.
     ///
     /// # Examples
     ///
