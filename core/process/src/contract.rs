@@ -23,8 +23,8 @@
 //!   code is cancelled.
 //! * **P8 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR`
 //!   does not come back.
-//! * **P9 Absent is an error.** What a runtime does not have is [`Unsupported`](io::ErrorKind::Unsupported), never a
-//!   panic.
+//! * **P9 Absent is an error.** A function that a runtime does not have is [`Unsupported`](io::ErrorKind::Unsupported),
+//!   never a panic.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -56,7 +56,7 @@ pub trait Processes: Send + Sync + 'static {
     /// # Errors
     ///
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): one of them cannot be handled.
-    /// * What else the host says.
+    /// * Other errors of the host.
     #[cfg(unix)]
     fn signals(&self, kinds: &[SignalKind]) -> io::Result<Box<dyn SignalSource>> {
         let _ = kinds;
@@ -215,7 +215,7 @@ pub trait ReadPipe: Send + Sync + Debug {
     /// # Errors
     ///
     /// * [`ResourceBusy`](io::ErrorKind::ResourceBusy): something was read ahead.
-    /// * What else the host says.
+    /// * Other errors of the host.
     fn into_host(self: Box<Self>) -> io::Result<File> {
         Err(absent("pipes of the host"))
     }

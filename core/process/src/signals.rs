@@ -37,7 +37,7 @@ use crate::signal_kind::SignalKind;
 /// * [`InvalidInput`](io::ErrorKind::InvalidInput): `SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE` and `SIGSEGV` cannot be
 ///   handled.
 /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no signals.
-/// * What else the host says, such as that there is no such signal.
+/// * Other errors of the host, such as that there is no such signal.
 ///
 /// # Examples
 ///
