@@ -39,7 +39,7 @@
 //! * **R13 Time passes for jobs that ask.** [`Runtime::give_way`] is called on the thread of a blocking job whenever
 //!   the job asks whether it is still wanted; one that asks for ever sees every instant of the clock come. The default
 //!   does nothing, which is right wherever time passes by itself; it must not wait for any task.
-//! * **R14 Capabilities.** What only some runtimes have, such as a network, is looked up by type:
+//! * **R14 Capabilities.** Things that only some runtimes have, such as a network, are looked up by type:
 //!   [`Runtime::capability`] is asked for the [`TypeId`] of an `Arc<dyn Trait>`, where the trait belongs to the crate
 //!   that uses it, and answers with a value of that type, or with `None`. The default has none. It may be called from
 //!   any thread, also inside `Drop`; it neither waits nor panics, and its answer stays the same as long as the runtime
