@@ -30,7 +30,8 @@
 //!   value like any other: they drop the error of a loser, and tell nobody. A panic counts more than any outcome: it
 //!   cancels the others, and resumes when they have ended. If foreign code drops the combinator before that, the error
 //!   that it would have returned goes to the observer, and a panic fails the scope around (law L29).
-//! * **What has not begun does not begin** when the outcome is settled, or the code around is cancelled (law L13).
+//! * **A branch that has not begun does not begin** when the outcome is settled, or the code around is cancelled (law
+//!   L13).
 //! * **Cancelled from further out, nothing comes back**: the call never returns, and the code around it is dropped. An
 //!   error that was there before is returned even so (law L31).
 //! * **A turn is fair**: it polls the futures that were woken before it began, in that order. Those of a tuple are all
