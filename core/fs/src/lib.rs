@@ -45,8 +45,8 @@
 //! 2. **Nothing goes on unseen.** Each call of the host is a job of the scope that asked for it, which ends after it
 //!    (law L21), and counts among the tree's [threads](foster_core::thread::limiter). The one exception is
 //!    [`UnwaitedReader`], and so [`stdin`].
-//! 3. **Nothing is lost silently.** What a write took in is in the file when the scope has ended, flushed or not; or
-//!    the error is reported, and stays.
+//! 3. **Nothing is lost silently.** Bytes that a write took in are in the file when the scope has ended, flushed or
+//!    not; or the error is reported, and stays.
 //! 4. **The position is that of the caller**, whatever was read ahead.
 //! 5. **As the standard library**: results, and kinds of errors. Functions that a platform lacks are absent when you
 //!    compile for it.

@@ -124,7 +124,7 @@ impl UnwaitedReader {
     /// # Errors
     ///
     /// * [`InvalidData`](io::ErrorKind::InvalidData): the line is not UTF-8. It is left out.
-    /// * What the source says.
+    /// * The errors of the source.
     pub async fn next_line(&mut self) -> io::Result<Option<String>> {
         // How much of what has come has no end of line in it, unless another reader has taken some since.
         let (mut searched, mut taken) = (0, 0);
