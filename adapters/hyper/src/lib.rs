@@ -19,8 +19,8 @@
 //!
 //! # What is guaranteed
 //!
-//! 1. **Nothing is left.** What hyper spawns ends with the connection, at the latest, and that with the scope of the
-//!    server or client. Panics go the way of those of children (law L7).
+//! 1. **Nothing is left.** Tasks that hyper spawns end with the connection, at the latest, and that with the scope of
+//!    the server or client. Panics go the way of those of children (law L7).
 //! 2. **A graceful stop waits for requests**, and for nothing else: not for connections that are idle, or new.
 //! 3. **A client that goes away ends its requests**, as soon as hyper reads of it. Their finalizers run. hyper does not read
 //!    while something of the client lies unread: a body that the service does not read, or the next request. So a limit
