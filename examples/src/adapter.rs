@@ -46,7 +46,8 @@ impl Adapter {
         }
     }
 
-    /// What the command line names: `--runtime smol`, which is the default, `tokio`, `tokio-current-thread` or `sim`.
+    /// Returns the adapter that the command line names: `--runtime smol`, which is the default, `tokio`,
+    /// `tokio-current-thread` or `sim`.
     ///
     /// Anything else on the command line ends the process with a message and exit code 2.
     #[must_use]

@@ -1,4 +1,4 @@
-//! What the example programs share: the choice of the adapter or of the version, and ctrl-C.
+//! Helpers that the example programs share: the choice of the adapter or of the version, and ctrl-C.
 
 mod adapter;
 

@@ -12,7 +12,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// What the command line says: `--version broken`, which is the default, or `mended`.
+    /// Returns the version that the command line names: `--version broken`, which is the default, or `mended`.
     ///
     /// Anything else on the command line ends the process with a message and exit code 2.
     #[must_use]

@@ -1,4 +1,4 @@
-//! What the book shows of the programs is what they are, and what it prints is what they print.
+//! The code in the book is that of the programs, and the output in it is what they print.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,7 +73,8 @@ fn code_of_the_book_stands_in_the_programs() {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin").join(file);
             let shown =
                 lines.iter().filter(|line| *line != "#" && !line.starts_with("# ")).cloned().collect::<Vec<_>>();
-            // What stands together on the page, stands together in the program; between paragraphs there may be more.
+            // Lines that stand together on the page stand together in the program; between paragraphs there may be
+            // more.
             for part in shown.split(|line| line.is_empty()) {
                 let source = fs::read_to_string(&source).unwrap();
                 assert!(contains(&source, part), "{page}: not in {file}:\n{}", part.join("\n"));

@@ -54,7 +54,7 @@ fn main() -> io::Result<()> {
     })
 }
 
-/// What the server hears next.
+/// The next event for the server.
 enum Next {
     Line(Option<io::Result<String>>),
     Silence,

@@ -101,7 +101,7 @@ async fn chat_room(listener: TcpListener) -> io::Result<()> {
     try_join((guests, last_word)).await.map(drop)
 }
 
-/// Says something to all who are there. Waits for nobody.
+/// Tells something to all guests. Waits for nobody.
 fn tell(room: &Room, text: String) {
     // An error says that nobody is there, or that the room is closed.
     let _ = room.try_send(text.into());

@@ -42,7 +42,7 @@ fn main() -> io::Result<()> {
         begun.write_all(b"HAVING BEGUN, ").await?;
         let endless = open(proxy_address).await?;
         stop.cancel("a new version");
-        // Who was in the backlog when the listener was closed has been reset; who comes later is refused.
+        // A client in the backlog when the listener was closed has been reset; one that comes later is refused.
         while !matches!(TcpStream::connect(proxy_address).await, Err(error) if error.kind() == ConnectionRefused) {
             sleep(Duration::from_millis(1)).await;
         }

@@ -62,7 +62,7 @@ async fn serve_names(socket: UdpSocket) -> io::Result<()> {
     let mut questions = 0;
     loop {
         let (length, client) = socket.recv_from(&mut buf).await?;
-        // What is no question is passed over.
+        // A datagram that is not a question is passed over.
         let Some(answer) = answer(&buf[..length]) else { continue };
         questions += 1;
         if questions == 1 {

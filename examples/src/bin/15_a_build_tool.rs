@@ -52,7 +52,7 @@ async fn build(files: &[&'static str]) -> Result<Vec<String>, RunError> {
 async fn compile(file: &'static str) -> Result<String, RunError> {
     let mut compiler = Command::new("sh");
     compiler.args(["-c", COMPILER, "cc", file]);
-    // What it starts itself ends with it.
+    // The processes that it starts itself end with it.
     #[cfg(unix)]
     compiler.process_group();
     let output = compiler.run().await?;

@@ -74,7 +74,7 @@ async fn read(version: Version) -> io::Result<u64> {
     }
 }
 
-/// What was written, and acknowledged, is read.
+/// A value that was written, and acknowledged, is read.
 async fn what_was_written_is_read(version: Version) {
     let replicas = REPLICAS.map(Host::new);
     let client = Host::new("client");

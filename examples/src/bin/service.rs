@@ -45,8 +45,8 @@ where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
     service.child().named(name).daemon().spawn(async move {
-        // What stands behind the await is the callback; a finalizer is one that also runs when the job is cancelled. (A job that is
-        // cancelled before it begins is dropped as it is: nothing of it runs.)
+        // The code behind the await is the callback; a finalizer is one that also runs when the job is cancelled. (A
+        // job that is cancelled before it begins is dropped as it is: nothing of it runs.)
         defer(async move { println!("{name} has ended") });
         job.await?;
         println!("{name} is done");
@@ -74,7 +74,7 @@ async fn serve(adapter: Adapter) {
         let mut careless = n.child().named("careless").spawn(async move { hold_up(adapter) });
         careless.wait().await;
 
-        // What is alive now; with `Root::watch`, and in a simulation, also what it waits for.
+        // The scopes that are alive now; with `Root::watch`, and in a simulation, also what they wait for.
         let alive = dump();
         let tasks = alive.scopes().iter().filter(|scope| scope.kind == "task").map(|scope| scope.origin.name());
         println!("alive: {}", tasks.collect::<Vec<_>>().join(", "));

@@ -63,7 +63,7 @@ async fn the_first() -> io::Result<()> {
     println!("race: {}", race((ask("Atlantis"), ask("Oslo"))).await?);
     let answer = first_ok(["Utopia", "Atlantis", "Cairo"].map(ask)).await;
     println!("first_ok: {}", answer.expect("Cairo answers"));
-    // What came before the deadline stays.
+    // Answers that came before the deadline stay.
     let mut known = Vec::new();
     let in_time = move_on_after(Duration::from_millis(100), async {
         let mut answers = as_completed(["Atlantis", "Oslo"].map(ask));

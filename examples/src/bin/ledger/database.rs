@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A connection. What is done with it is done on a thread that may block; once begun it is waited for, and its value stands, also
+/// A connection. A call on it runs on a thread that may block; once begun it is waited for, and its value stands, even
 /// in code that is cancelled.
 pub(crate) type Session = Unblock<Connection>;
 

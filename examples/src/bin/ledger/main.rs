@@ -217,7 +217,7 @@ mod tests {
                         let transfer = transfer(&database, 1, 2, 1, Approval::At(Duration::from_millis(2)));
                         let patience = sleep(Duration::from_millis(patience));
                         or(async { transfer.await.unwrap() }, patience).await;
-                        // What was dropped may still be rolled back now; this one waits in line for it.
+                        // A dropped transfer may still be rolled back now; this one waits in line for it.
                         transfer_at_once(&database).await?;
                         others += 1;
                     }

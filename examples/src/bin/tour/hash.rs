@@ -22,7 +22,7 @@ impl fmt::Display for Hashed {
     }
 }
 
-/// What a directory holds.
+/// The contents of a directory.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) directories: Vec<PathBuf>,

@@ -1,4 +1,4 @@
-//! What the tour has found so far: shared by its tasks, and still there when they are cut short.
+//! The findings of the tour so far: shared by its tasks, and still there when they are cut short.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::hash::Hashed;
 #[derive(Debug, Default)]
 pub(crate) struct Journal(Mutex<Findings>);
 
-/// What a tour has found.
+/// The findings of a tour.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// The files that are dealt with, and the directories that could not be read.
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
     pub(crate) outcome: Outcome,
 }
 
-/// What became of a file or directory.
+/// The outcome for a file or directory.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Hashed(Hashed),

@@ -43,7 +43,7 @@ use report::End;
 const BAD_USAGE: u8 = 2;
 const NO_DIRECTORY: u8 = 3;
 const NO_OUTPUT: u8 = 4;
-/// What a shell reports for a program that SIGINT has ended: 128 + 2.
+/// The code that a shell reports for a program that SIGINT has ended: 128 + 2.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -107,7 +107,7 @@ async fn tour(options: &Options, journal: &Arc<Journal>) -> End {
     }
 }
 
-/// Says how far the tour has come, whenever that has changed.
+/// Prints how far the tour has come, whenever that has changed.
 async fn progress(journal: Arc<Journal>) {
     let mut ticks = interval(Duration::from_millis(200));
     let mut last = journal.progress();

@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The options of the command line.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ Exit code:
   130  ctrl-C came first; the table has what was finished
 ";
 
-/// What the user wants.
+/// The request of the user.
 #[derive(Debug)]
 pub(crate) enum Request {
     Tour(Options),

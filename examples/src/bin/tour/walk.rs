@@ -27,7 +27,7 @@ pub(crate) async fn walk(options: &Options, journal: Arc<Journal>) {
     let Ok(()) = nursery(async |n: Nursery| walk.enter(&n, root)).await;
 }
 
-/// What the children of the walk share.
+/// The state that the children of the walk share.
 #[derive(Clone)]
 struct Walk {
     /// A permit stands for a thread that reads; nobody holds one while waiting for another.
