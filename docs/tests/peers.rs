@@ -1,5 +1,5 @@
-//! What the migration pages say of tokio and smol is so. When a peer changes, a test here fails, and the page is to be
-//! changed.
+//! Checks that the migration pages are right about tokio and smol. When a peer changes, a test here fails, and the page
+//! is to be changed.
 #![expect(clippy::disallowed_methods, reason = "this is about the peers, in their own words")]
 
 use std::future::pending;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Says that the future it is in was dropped.
+/// Records that the future it is in was dropped.
 struct Dropped(Arc<AtomicBool>);
 
 impl Drop for Dropped {

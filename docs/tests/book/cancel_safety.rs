@@ -43,7 +43,7 @@ struct Function {
     /// The type that it is a method of; empty if it is none.
     owner: String,
     name: String,
-    /// What stands under *Cancellation*; empty if nothing does.
+    /// The text under *Cancellation*; empty if there is none.
     section: String,
     /// It is an `async fn`, so it has to have that.
     is_async: bool,
@@ -171,7 +171,8 @@ fn table(functions: &[Function], verdicts: &[usize]) -> String {
             parts.push((part, BTreeMap::new()));
         }
     }
-    // What a macro writes has the same row as what it stands for: the halves of a stream, that of the stream.
+    // Functions that a macro writes have the same row as those that they stand for: the halves of a stream, that of the
+    // stream.
     for (function, verdict) in functions.iter().zip(verdicts).filter(|(function, _)| !function.owner.starts_with('$')) {
         let (_, rows) = parts.iter_mut().find(|(part, _)| *part == function.part).expect("a part of the table");
         let cell = &mut rows.entry(&function.owner).or_default()[*verdict];
