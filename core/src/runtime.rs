@@ -7,8 +7,8 @@
 //!
 //! # The contract
 //!
-//! * **R1 Spawn from anywhere.** [`Runtime::spawn`] may be called from any thread, inside or outside the runtime, also
-//!   inside `Drop`, also while unwinding. It returns without polling the job, and does not panic.
+//! * **R1 Spawn from anywhere.** [`Runtime::spawn`] may be called from any thread, inside or outside the runtime, even
+//!   inside `Drop` and while unwinding. It returns without polling the job, and does not panic.
 //! * **R2 Polled or dropped.** A spawned job is polled whenever it was woken, until it is ready, by the waker of any of
 //!   its polls; it is dropped earlier only when the runtime is torn down. A job handed to a runtime that is gone is
 //!   dropped at once.
@@ -22,8 +22,8 @@
 //!   as soon as the runtime can; an instant in the past at once. Arming again replaces what was armed. It may wake
 //!   inline, and it may wake for nothing: foster looks at the clock again. Dropping or disarming a timer releases its
 //!   waker.
-//! * **R7 Timers need no task.** An armed timer fires also while no job of the runtime is runnable.
-//! * **R8 Blocking jobs run.** [`Runtime::blocking`] runs the closure on a thread that may block, also if nobody waits
+//! * **R7 Timers need no task.** An armed timer fires even while no job of the runtime is runnable.
+//! * **R8 Blocking jobs run.** [`Runtime::blocking`] runs the closure on a thread that may block, even if nobody waits
 //!   for it; or it hands the closure back with the reason. Closures never panic.
 //! * **R9 Budget.** [`Runtime::poll_budget`] takes one unit from what the job that this thread is polling may still do
 //!   in this poll; when nothing is left, it wakes the job and says so. [`Runtime::should_yield`] tells whether nothing
@@ -42,7 +42,7 @@
 //! * **R14 Capabilities.** Things that only some runtimes have, such as a network, are looked up by type:
 //!   [`Runtime::capability`] is asked for the [`TypeId`] of an `Arc<dyn Trait>`, where the trait belongs to the crate
 //!   that uses it, and answers with a value of that type, or with `None`. The default has none. It may be called from
-//!   any thread, also inside `Drop`; it neither waits nor panics, and its answer stays the same as long as the runtime
+//!   any thread, even inside `Drop`; it neither waits nor panics, and its answer stays the same as long as the runtime
 //!   lives.
 
 pub(crate) mod budget;

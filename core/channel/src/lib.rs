@@ -38,7 +38,7 @@
 //! * event-listener calls wakers while it holds the lock of its list, which law L36 forbids;
 //! * async-channel *notifies* a waiter that something could be had, and the first to come takes it: a `try_recv` in
 //!   between takes a value from a receiver that has waited longer (B179), a `try_send` a slot from a sender (B180);
-//! * it has no rendezvous (B167), no closing of one end (B172), no permits, and no count of who waits (B182);
+//! * it has no rendezvous (B167), no closing of one end (B172), no permits, and no count of waiters (B182);
 //! * each wait allocates a listener.
 //!
 //! Here a channel is one lock around a queue of what was sent (`buffer.rs`) and a slab of the waiters, linked in the

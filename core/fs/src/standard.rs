@@ -58,7 +58,7 @@ pub fn stderr() -> OutputStream {
     OutputStream::new(Standard::Error)
 }
 
-/// A writer to the [standard output](stdout) or [error](stderr), of which there may be many.
+/// A writer to the [standard output](stdout) or [error](stderr). There may be many.
 ///
 /// It writes as a [`File`](crate::File) does: bytes of a write that returned are out when the scope around it has
 /// ended, and an error stays. So the end of a program waits until somebody reads what it has printed, as it does with

@@ -86,7 +86,7 @@ impl Stream<Inet> {
     ///
     /// # Errors
     ///
-    /// * [`NotConnected`](io::ErrorKind::NotConnected): it is no connection.
+    /// * [`NotConnected`](io::ErrorKind::NotConnected): it is not a connection.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
     /// * Other errors of the host.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {

@@ -129,7 +129,7 @@ impl Stream<Unix> {
     ///
     /// # Errors
     ///
-    /// * [`NotConnected`](io::ErrorKind::NotConnected): it is no connection.
+    /// * [`NotConnected`](io::ErrorKind::NotConnected): it is not a connection.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
     /// * Other errors of the host.
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
@@ -158,7 +158,7 @@ impl Listener<Unix> {
     ///
     /// # Errors
     ///
-    /// * [`AddrInUse`](io::ErrorKind::AddrInUse): there is a file at the path, whatever it is.
+    /// * [`AddrInUse`](io::ErrorKind::AddrInUse): there is a file of any kind at the path.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network.
     /// * Other errors of the host.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {

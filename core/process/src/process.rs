@@ -34,7 +34,7 @@ pub(crate) struct Process {
     unread: Mutex<Option<Vec<Box<dyn ReadPipe>>>>,
 }
 
-/// The one who waits.
+/// The waiter for the exit.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     /// Whoever has the child.
