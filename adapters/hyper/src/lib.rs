@@ -30,7 +30,7 @@
 //! # When not to use it
 //!
 //! HTTP/3, or a client with redirects, cookies and proxies: those are other crates' business. The `date` header of
-//! answers has the host's time, also in the simulator; [`HttpOptions::http1`] and [`HttpOptions::http2`] switch it off.
+//! answers has the host's time, even in the simulator; [`HttpOptions::http1`] and [`HttpOptions::http2`] switch it off.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

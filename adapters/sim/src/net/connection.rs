@@ -431,8 +431,8 @@ impl Connection {
         if self.ended { Failure::BrokenPipe } else { Failure::Reset }
     }
 
-    /// The connection is broken, for this reason, which the next who asks is told. A reset that comes when both sides
-    /// had said their last is not a failure.
+    /// The connection is broken, for this reason, which the next caller gets. A reset that comes when both sides had
+    /// said their last is not a failure.
     pub(super) fn fail(&mut self, failure: Failure) {
         let both_ended = self.ended && self.written.is_empty() && self.end != End::Open;
         if self.phase != Phase::Failed && !(both_ended && failure != Failure::TimedOut) {
