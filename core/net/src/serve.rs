@@ -31,7 +31,7 @@ pub use options::{Incident, ServeError, ServeOptions};
 /// Accepts connections, and runs `handler` for each of them, in a child of its own.
 ///
 /// * **A limit is back-pressure**: with [`limit`](ServeOptions::limit), nobody accepts as long as so many handlers run.
-///   Who connects then waits in the backlog of the host.
+///   A client that connects then waits in the backlog of the host.
 /// * **It survives overload.** A connection that was broken before it was accepted is passed over. If the process or
 ///   the host is out of descriptors or memory, that is [reported](ServeOptions::on_incident), and after a
 ///   [pause](ServeOptions::pause) it goes on.
