@@ -202,7 +202,7 @@ impl Listener<Unix> {
     ///
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): it listens at no path.
     /// * [`NotFound`](io::ErrorKind::NotFound): its file was gone already when it was bound or taken over.
-    /// * [`Unsupported`](io::ErrorKind::Unsupported): it is no socket of the host.
+    /// * [`Unsupported`](io::ErrorKind::Unsupported): it is not a socket of the host.
     ///
     /// # Examples
     ///
