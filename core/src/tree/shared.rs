@@ -152,16 +152,12 @@ impl Tree {
     }
 
     /// Counts a request that is being made, or a hard time that has come, and returns its number, from 1: all code
-    /// that it cancels keeps it (`cancelled_by`).
+    /// that it cancels keeps it (`cancelled_by`). It wraps around, in a tree that lives for long, and leaves out 0.
     pub(super) fn next_request(&self) -> u32 {
-        // Ordering: pairs with `requests`, in `end_task`: a task that ends as a consequence of this request counts
-        // it, so that its end is not taken for one that came before.
-        self.requests.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    /// Returns how many requests were made.
-    pub(super) fn requests(&self) -> u32 {
-        self.requests.load(Ordering::Acquire)
+        // Ordering: pairs with the load in `set_outcome`: a task that ends as a consequence of this request counts it, so
+        // that its end is not taken for one that came before.
+        let number = self.requests.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        if number == 0 { self.next_request() } else { number }
     }
 
     /// Polls for the sentinel: ready when the tree has ended.

@@ -28,6 +28,10 @@ use crate::raw::{BlockRef, BodyGuard, Erase, Head, WakerTable};
 use crate::reason::Origin;
 use crate::sys::atomic::Ordering;
 
+// Not in the models of the races: it is about numbers alone.
+#[cfg(all(test, not(foster_shuttle)))]
+mod tests;
+
 /// The body of a task, of any type: what `poll_task` does without knowing the types of its future, value and error.
 pub(crate) trait RunTask: Send {
     /// Polls the body, or drains what is left of its scope; ready when that is Closed. It never panics: what user
@@ -207,8 +211,8 @@ impl NodeRef {
             return None;
         }
         if let Some(tree) = self.tree() {
-            // Ordering: published with the outcome.
-            self.ended_after.store(tree.requests(), Ordering::Relaxed);
+            // Ordering: published with the outcome. The load pairs with `next_request`.
+            self.ended_after.store(tree.requests.load(Ordering::Acquire), Ordering::Relaxed);
         }
         self.flag((status as u32) << ENDED.trailing_zeros());
         state.joiner.take()
@@ -216,10 +220,15 @@ impl NodeRef {
 
     /// Returns whether the task, which has ended, did so before the code directly in `scope` became cancelled: then
     /// its end was given to code that awaited it there (L14), and is not withheld from it.
+    ///
+    /// The numbers wrap around: of two that are less than 2^31 requests apart it is known which came first. A task whose
+    /// end is longer ago than that counts as one that has ended after.
     pub(crate) fn ended_before(&self, scope: &NodeRef) -> bool {
-        // The number of requests when it ended is less than the number of the one that cancelled. Ordering:
-        // `ended_after` was published with the outcome, which the caller has seen, and `cancelled_by` with the flag.
-        self.ended_after.load(Ordering::Relaxed) < scope.cancelled_by.load(Ordering::Acquire)
+        // How many requests were made from the end of the task on, up to the one that cancelled. Ordering: `ended_after`
+        // was published with the outcome, which the caller has seen, and `cancelled_by` with the flag.
+        let cancelled_by = scope.cancelled_by.load(Ordering::Acquire);
+        let since = cancelled_by.wrapping_sub(self.ended_after.load(Ordering::Relaxed));
+        cancelled_by != 0 && (1..=u32::MAX / 2).contains(&since)
     }
 
     /// Records the outcome of a scope that was closed by a reaper (L29), inside the drop of its future, or with its
