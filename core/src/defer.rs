@@ -47,7 +47,9 @@ impl<E: Debug + Send + 'static> FinalizerOutput for Result<(), E> {
 /// panic, or when the scope's future was dropped. They are shielded from everything but their budget, here
 /// [`DEFAULT_BUDGET`], which counts from the start of each; past it the finalizer is cancelled.
 ///
-/// The finalizer is not run if the host of the whole tree is dropped (law L30).
+/// The finalizer is not run if the host of the whole tree is dropped (law L30). Nor is it ever run in code outside of
+/// any tree that an [installed](crate::runtime::install) runtime serves, if there is no scope around the call: the root
+/// of such code never ends, and keeps the future. Open a scope for it there.
 ///
 /// # Panics
 ///
