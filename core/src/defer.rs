@@ -47,13 +47,12 @@ impl<E: Debug + Send + 'static> FinalizerOutput for Result<(), E> {
 /// panic, or when the scope's future was dropped. They are shielded from everything but their budget, here
 /// [`DEFAULT_BUDGET`], which counts from the start of each; past it the finalizer is cancelled.
 ///
-/// The finalizer is not run if the host of the whole tree is dropped (law L30). Nor is it ever run in code outside of
-/// any tree that an [installed](crate::runtime::install) runtime serves, if there is no scope around the call: the root
-/// of such code never ends, and keeps the future. Open a scope for it there.
+/// The finalizer is not run if the host of the whole tree is dropped (law L30).
 ///
 /// # Panics
 ///
-/// Outside of any scope. A panic of the finalizer is recorded in its scope, and the next finalizer still runs.
+/// Outside of any scope; also if an [installed](crate::runtime::install) runtime serves there, whose root never ends: open
+/// a scope for it, such as `CancelScope::new().run(…)`. A panic of the finalizer is recorded in its scope, and the next finalizer still runs.
 ///
 /// # Examples
 ///
@@ -93,6 +92,11 @@ where
 {
     let finalizer = finalizer::new("finalizer", Location::caller(), budget, Fallible { future });
     let node = current::scope_for("`defer`");
+    assert!(
+        current::default_root() != Some(&node),
+        "`defer` was called outside of any scope, where only an installed runtime serves: its root never ends, so the \
+         finalizer would never run. Open a scope around the code, such as `CancelScope::new().run(..)`, or a bracket"
+    );
     let mut state = node.lock();
     if state.life == Life::Closed {
         // Only where the host of the tree was dropped while this code was running on another thread (L30), or where

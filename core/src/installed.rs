@@ -14,8 +14,8 @@ use crate::tree::{Tree, current};
 
 /// Makes `runtime` the one that serves scopes and operations outside of any tree. For adapters' `install`.
 ///
-/// Such code stands below a root that never ends and is never cancelled. So a finalizer that is registered there
-/// outside of any other scope is never run: see [`defer`](crate::defer()).
+/// Such code stands below a root that never ends and is never cancelled. So [`defer`](crate::defer()) panics there
+/// outside of any other scope: its finalizer would never run.
 ///
 /// # Errors
 ///

@@ -1,9 +1,12 @@
 //! A runtime installed for a whole process, and so in a process of its own.
 
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use foster::runtime::current;
-use foster::{Nursery, nursery, shield, sleep, sleep_forever};
+use foster::{CancelScope, Nursery, defer, nursery, shield, sleep, sleep_forever};
 use foster_conformance::seen::ends;
 
 /// The adapter that the code runs on, as foster sees it.
@@ -23,10 +26,22 @@ fn an_installed_runtime_does_not_reach_into_trees() {
         assert_eq!(outside, Ok("smol"));
         assert_eq!(foster_tokio::attach(async { here() }).await, "tokio");
         assert_eq!(here(), "smol");
+        finalizers_need_a_scope().await;
     });
     assert_eq!(foster_tokio::run(async { here() }), "tokio");
     let name = "a_panic_of_what_was_dropped_cancels_nothing_else";
     futures_lite::future::block_on(ends(name, a_panic_of_what_was_dropped_cancels_nothing_else()));
+}
+
+/// L5: the root of all code outside of every tree never ends, so a finalizer that was registered there would never run.
+async fn finalizers_need_a_scope() {
+    let panic = catch_unwind(|| defer(async {})).expect_err("no scope is around it");
+    let message = panic.downcast_ref::<&str>().expect("a text");
+    assert!(message.contains("outside of any scope") && message.contains("CancelScope::new()"), "{message}");
+    let ran = Arc::new(AtomicBool::new(false));
+    let runs = ran.clone();
+    CancelScope::new().run(async { defer(async move { runs.store(true, SeqCst) }) }).await.expect("not cancelled");
+    assert!(ran.load(SeqCst));
 }
 
 /// L29: what foreign code has dropped outside of every tree has no scope around that could fail, and the root of all such
