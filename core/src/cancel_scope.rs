@@ -289,7 +289,7 @@ fn put(limit: Limit, state: &mut State) {
         Limit::At(at) => (at, None),
         Limit::In(duration) => (Instant::NEVER, Some(duration)),
     };
-    if relative.is_some() || state.cold().is_some() {
+    if relative.is_some() || state.cold.is_some() {
         state.cold_mut().relative = relative;
     }
 }

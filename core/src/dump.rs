@@ -199,7 +199,10 @@ impl DumpedScope {
             }),
             finalizers: node.users_finalizers(state),
             // A body that is over waits for nothing; what is left in the list is of its last poll.
-            waits_for: if state.life == Life::Open { state.waits_for().to_vec() } else { Vec::new() },
+            waits_for: match &state.cold {
+                Some(cold) if state.life == Life::Open => cold.waits_for.clone(),
+                _ => Vec::new(),
+            },
         }
     }
 }

@@ -263,8 +263,8 @@ fn look_up(mut take: impl FnMut(&Binding) -> bool) {
     let mut next = current::innermost();
     let mut left_task = false;
     while let Some(node) = next {
-        let mut state = node.lock();
-        let binding = state.cold().and_then(|cold| cold.binding.clone());
+        let state = node.lock();
+        let binding = state.cold.as_ref().and_then(|cold| cold.binding.clone());
         let parent: Option<NodeRef> = state.parent.clone();
         // No user code below the lock (L36): a binding that is let go of may be the last of its value.
         drop(state);

@@ -285,7 +285,7 @@ fn shut_down_node(node: &NodeRef, nodes: &mut Vec<NodeRef>) -> Option<Waker> {
         let tasks = usize::from(node.kind == Kind::Task);
         tree.add_cut_off(HostDropped { tasks, finalizers: node.users_finalizers(&state) });
     }
-    let left = state.cold().map(|cold| (cold.running.take(), std::mem::take(&mut cold.finalizers)));
+    let left = state.cold.as_mut().map(|cold| (cold.running.take(), std::mem::take(&mut cold.finalizers)));
     // The whole table, so that parents and children do not refer to each other any more.
     let links = std::mem::take(&mut state.children);
     let waker = state.waker.take();

@@ -146,7 +146,7 @@ impl NodeRef {
         // A parent that is let go of may be the last reference to it: dropped below, without the lock.
         let old = state.parent.replace(place.parent);
         state.slot = place.slot;
-        let counts = state.deadline != Instant::NEVER || state.has_cold();
+        let counts = state.deadline != Instant::NEVER || state.cold.is_some();
         // Counts as woken, as in `Node::new`: if nobody polls it in a cancelled parent, it is found to be passed over
         // (L16).
         if flags & PARENT_CANCELLED != 0 {

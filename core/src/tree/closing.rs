@@ -56,7 +56,7 @@ impl NodeRef {
         };
         // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
         let waker = state.waker.take();
-        if state.timer.is_some() || state.has_cold() || state.inherited.waits_for_hard() {
+        if state.timer.is_some() || state.cold.is_some() || state.inherited.waits_for_hard() {
             self.close_more(state, &mut closed);
         } else {
             drop(state);
@@ -76,7 +76,7 @@ impl NodeRef {
         let inherited = state.inherited;
         let timer = state.timer.take();
         let (mut binding, mut start_into) = (None, None);
-        if let Some(cold) = state.cold() {
+        if let Some(cold) = &mut state.cold {
             closed.panic = cold.panic.take();
             (binding, start_into) = (cold.binding.take(), cold.start_into.take());
         }

@@ -86,7 +86,7 @@ impl NodeRef {
         let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
         let now = tree.now();
         let mut state = self.lock();
-        if let Some(cold) = state.cold() {
+        if let Some(cold) = &mut state.cold {
             // The code is cancelled all the same, and gets its first poll (L13).
             if let Some(request) = &mut cold.request {
                 request.hard = now + (request.hard - request.soft);
@@ -109,7 +109,7 @@ impl NodeRef {
         }
         state.deadline = at;
         // An absolute deadline takes the place of one that would count from the entry.
-        if let Some(cold) = state.cold() {
+        if let Some(cold) = &mut state.cold {
             cold.relative = None;
         }
         self.arm_deadline(state, true);

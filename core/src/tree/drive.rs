@@ -201,7 +201,7 @@ impl NodeRef {
         // wrote it.
         self.woken.swap(false, Ordering::AcqRel);
         let mut state = self.lock();
-        if let Some(cold) = state.cold() {
+        if let Some(cold) = &mut state.cold {
             cold.waits_for.clear();
         }
         let inner = if self.flagged(CANCELLED) { state.children.in_window() } else { Vec::new() };
@@ -447,8 +447,8 @@ impl NodeRef {
             //   this driver (I3, I12)
             // * the shut-down of a tree in which no finalizer runs any more: that counts those that are left (L30)
             let shuts_down = || self.tree().is_some_and(|tree| tree.is_shut_down());
-            let is_held = |cold: &mut Cold| cold.polls_finalizer || shuts_down();
-            if state.life == Life::Draining || state.finalizers() > 0 && state.cold().is_some_and(is_held) {
+            let is_held = |cold: &Cold| cold.polls_finalizer || shuts_down();
+            if state.life == Life::Draining || state.finalizers() > 0 && state.cold.as_deref().is_some_and(is_held) {
                 drop(state);
                 // Looked at again, once, after the driver is known: a child that ends in between wakes it.
                 if registered || !self.register(driver, cx.waker()) {
@@ -460,7 +460,7 @@ impl NodeRef {
             // L22: the one that has started, before the next one starts; of these the newest first. Its budget begins with
             // its first poll.
             let next = |cold: &mut Cold| cold.running.take().or_else(|| cold.finalizers.pop());
-            if let Some(finalizer) = state.cold().and_then(next) {
+            if let Some(finalizer) = state.cold.as_deref_mut().and_then(next) {
                 state.cold_mut().polls_finalizer = true;
                 drop(state);
                 if self.poll_finalizer(driver, finalizer, cx) {

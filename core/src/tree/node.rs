@@ -264,8 +264,9 @@ pub(crate) struct State {
     pub(crate) waker: Option<Waker>,
     /// Wakes whoever awaits the end of a task through its handle. None if nobody does, and once the task has ended.
     pub(super) joiner: Option<Waker>,
-    /// The rest. None as long as the scope has had nothing of it; never freed before the node.
-    cold: Option<Box<Cold>>,
+    /// The rest. None as long as the scope has had nothing of it: no request, no finalizer and no panic. Never freed before
+    /// the node.
+    pub(crate) cold: Option<Box<Cold>>,
 }
 
 /// The fields that most scopes never use: of a request, of finalizers, of a panic. Protected by the lock of the
@@ -307,17 +308,6 @@ impl State {
         self.cold.get_or_insert_default()
     }
 
-    /// Returns the cold part, if there is one.
-    pub(crate) fn cold(&mut self) -> Option<&mut Cold> {
-        self.cold.as_deref_mut()
-    }
-
-    /// Returns whether there is a cold part: if not, there is no request, no finalizer and no panic.
-    #[inline]
-    pub(crate) fn has_cold(&self) -> bool {
-        self.cold.is_some()
-    }
-
     /// Returns the scope's own request, if there is one.
     pub(crate) fn request(&self) -> Option<&Request> {
         self.cold.as_ref()?.request.as_ref()
@@ -345,11 +335,6 @@ impl State {
         self.cold.as_ref().is_some_and(|cold| cold.panic.is_some())
     }
 
-    /// Returns the operations that the body waits for, for dumps.
-    pub(crate) fn waits_for(&self) -> &[&'static str] {
-        self.cold.as_ref().map_or(&[], |cold| &cold.waits_for)
-    }
-
     /// Returns everything that reaches the code directly inside and, before their own shields, the scopes below.
     #[inline]
     pub(crate) fn cancel_state(&self) -> CancelState {
@@ -363,7 +348,7 @@ impl State {
     /// `drain` closes it at once. (`inherited` is not asked: it is what `close_in` looks at.)
     #[inline]
     pub(crate) fn is_trivial(&self) -> bool {
-        self.life == Life::Open && self.children.is_empty() && self.children.awaited() == 0 && !self.has_cold()
+        self.life == Life::Open && self.children.is_empty() && self.children.awaited() == 0 && self.cold.is_none()
     }
 
     /// Returns whether a nursery takes a child now (L4). Under the same lock the child has to be linked, or a drain

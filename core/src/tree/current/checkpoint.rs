@@ -55,7 +55,7 @@ fn arrive_slowly(what: &'static str, asks: bool) -> Arrival {
 pub(crate) fn waits_no_more(what: &'static str) {
     let Some(node) = try_scope() else { return };
     let mut state = node.lock();
-    let Some(Cold { waits_for, .. }) = state.cold() else { return };
+    let Some(Cold { waits_for, .. }) = state.cold.as_deref_mut() else { return };
     if let Some(last) = waits_for.iter().rposition(|other| *other == what) {
         waits_for.remove(last);
     }
