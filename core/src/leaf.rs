@@ -515,7 +515,7 @@ impl Waiter {
 /// To be called while no lock is held. Panics of wakers do not reach the caller: they go to the
 /// [`Observer`](crate::observer::Observer) of the tree that the caller is part of (law L36).
 pub fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    waking::wake_all(wakers);
+    wakers.into_iter().for_each(waking::wake);
 }
 
 /// Returns the name and place of the task whose code is running, to name it in an error or a dump. None outside of any

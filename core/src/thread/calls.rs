@@ -16,10 +16,9 @@ use std::task::{Context, Poll, Waker};
 use super::block_on::wait;
 use super::job_context::{Awaiter, JobContext};
 use crate::cancel_scope::{CancelScope, CancelScopeFuture, ScopeHandle, reason};
-use crate::leaf::{assert_may_block, has_to_yield};
+use crate::leaf::{assert_may_block, has_to_yield, wake_all};
 use crate::reason::{Origin, Reason};
 use crate::runtime::park_until;
-use crate::tree::waking;
 
 /// Runs `future` in the scope that awaits this blocking job, and blocks the job's thread until it has ended.
 ///
@@ -245,7 +244,7 @@ impl CallQueue {
         state.queued.push(call);
         let waker = state.waker.take();
         drop(state);
-        waking::wake_all(waker);
+        wake_all(waker);
         Ok(reply)
     }
 
@@ -379,7 +378,7 @@ impl<T> Reply<T> {
         state.outcome = Some(outcome);
         let waker = state.waker.take();
         drop(state);
-        waking::wake_all(waker);
+        wake_all(waker);
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<CallOutcome<T>> {

@@ -9,10 +9,10 @@ use std::thread;
 use super::calls::CallQueue;
 use super::permit_request::ThreadPermit;
 use super::{Awaiter, JobContext};
+use crate::leaf::wake_all;
 use crate::live_counts::CountedJob;
 use crate::tree::current;
 use crate::tree::panic::drop_payload;
-use crate::tree::waking;
 use crate::value::Carried;
 
 /// The handle by which a future awaits a job: has the result, and polls the calls. Dropping it closes the call queue.
@@ -137,7 +137,7 @@ impl<T> Drop for CompleteOnDrop<T> {
         completion.finished = true;
         let waker = completion.waker.take();
         drop(completion);
-        waking::wake_all(waker);
+        wake_all(waker);
     }
 }
 

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use super::{JOB, limiter_for};
+use crate::leaf::wake_all;
 use crate::sync::future::LimiterAcquireOwned;
 use crate::sync::{CapacityLimiter, Holder, OwnedLimiterPermit};
-use crate::tree::waking::wake_all;
 
 /// A permit for a thread, and its limiter.
 pub(super) type ThreadPermit = (Arc<CapacityLimiter>, OwnedLimiterPermit);

@@ -8,17 +8,13 @@
 //! Which of them: [`wake_for`] where the waker belongs to a node, since the thread that calls may be in no tree, or
 //! in another one; [`wake`] for operations, whose code runs in a scope.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::task::Waker;
 
 use crate::events::{Orphan, OrphanKind};
-use crate::reason::Origin;
 use crate::tree::frames;
 use crate::tree::node::Node;
-use crate::tree::panic::drop_payload;
-use crate::tree::shared::Tree;
+use crate::tree::panic::{Payload, drop_payload};
 
 /// Calls `waker`. A panic of it is told to the [`Observer`](crate::observer::Observer) of the tree that this code is
 /// part of, and ends here; outside of any tree the panic hook was all there is.
@@ -29,10 +25,7 @@ pub(crate) fn wake(waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
         // No operation knows which scope the waker belongs to: the one that calls is named instead, as
         // `OrphanKind::Waker` says.
-        match frames::innermost() {
-            Some(scope) => panicked(scope.tree(), &scope.origin, payload),
-            None => drop_payload(Some(payload)),
-        }
+        panicked(frames::innermost().as_deref(), payload);
     }
 }
 
@@ -41,26 +34,21 @@ pub(crate) fn wake(waker: Waker) {
 #[inline]
 pub(crate) fn wake_for(scope: &Node, wake: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(wake)) {
-        panicked(scope.tree(), &scope.origin, payload);
+        panicked(Some(scope), payload);
     }
 }
 
-/// Does as [`wake`], for all of them, whichever of them panics.
-pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(wake);
-}
-
-/// Reports the panic of a waker by its text, and drops the payload, which is user code, too.
+/// Reports the panic of a waker by its text, as one of that scope, and drops the payload, which is user code, too.
 #[cold]
-fn panicked(tree: Option<&Arc<Tree>>, origin: &Origin, payload: Box<dyn Any + Send>) {
+fn panicked(scope: Option<&Node>, payload: Payload) {
     // The two types that `panic!` makes.
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (None, Some(text)) => text.as_str(),
         (None, None) => "a payload that is no text",
     };
-    if let Some(tree) = tree {
-        tree.report(&Orphan { kind: OrphanKind::Waker, error: &text, origin });
+    if let Some((scope, tree)) = scope.and_then(|scope| Some((scope, scope.tree()?))) {
+        tree.report(&Orphan { kind: OrphanKind::Waker, error: &text, origin: &scope.origin });
     }
     drop_payload(Some(payload));
 }
