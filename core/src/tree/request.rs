@@ -282,13 +282,8 @@ impl NodeRef {
 
     fn record_panic(&self, mut state: MutexGuard<'_, State>, payload: Payload) {
         let first = &mut state.cold_mut().panic;
-        let later = if first.is_none() {
-            *first = Some(payload);
-            None
-        } else {
-            // The process's panic hook has reported it; the first payload is the one that resumes.
-            Some(payload)
-        };
+        // The process's panic hook has reported a later one; the first payload is the one that resumes.
+        let later = if first.is_none() { first.replace(payload) } else { Some(payload) };
         drop(state);
         drop_payload(later);
         self.request(Reason::new(ReasonKind::Panicked), None);
