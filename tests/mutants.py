@@ -40,7 +40,7 @@ MUTANTS = [
     ("end-wakes-nobody", "tree/closing.rs", "if done || escaped {", "if escaped {"),
     ("loss-cancels-nothing", "tree/abandon.rs", "        node.request(Reason::new(ReasonKind::Abandoned), None);\n", ""),
     ("no-adoption", "tree/abandon.rs", "    reparent(node);\n    // L7, L26: children", "    // L7, L26: children"),
-    ("reaped-panic-is-dropped", "tree/abandon.rs", "Some(place) => place.parent.panicked_if_awaited(payload).err(),", "Some(_) => Some(payload),"),
+    ("reaped-panic-is-dropped", "tree/abandon.rs", "drop_payload(place.parent.panicked_if_awaited(payload).err());", "drop_payload(Some(payload));"),
     ("escaped-orphan-wakes-nobody", "tree/abandon.rs", "if parent.flagged(CANCELLED) && !frames::is_inside(&parent) {", "if false {"),
     ("settled-turn-goes-on", "kit/combine/settlement.rs", "self.fate.is_closing() && !self.closed", "false"),
     ("installed-root-fails", "tree/request.rs", "state.life == Life::Closed || frames::default_root() == Some(self)", "state.life == Life::Closed"),

@@ -217,17 +217,15 @@ fn reparent(node: &NodeRef) {
 
 /// Records the outcome of a scope that was closed without a caller (L29): errors go to the observer, a panic to the
 /// new parent; then the scope leaves. The panic first, so that a parent that is woken by the leaving finds it. If nobody
-/// waits for the parent either, or none is left (L30), the payload is dropped; the panic hook has reported the panic.
+/// waits for the parent either, the payload is dropped; the panic hook has reported the panic.
 pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
     node.orphaned();
+    // None of a root, whose driver shuts the tree down when it is lost.
+    let Some(place) = closed.place else { return };
     if let Some(payload) = closed.panic {
-        let left = match &closed.place {
-            Some(place) => place.parent.panicked_if_awaited(payload).err(),
-            None => Some(payload),
-        };
-        drop_payload(left);
+        drop_payload(place.parent.panicked_if_awaited(payload).err());
     }
-    closed.place.iter().for_each(|place| node.leave(place));
+    node.leave(&place);
 }
 
 /// Closes `top` and everything below it, because the host of the tree is gone, or the runtime has dropped a reaper
