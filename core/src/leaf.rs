@@ -449,7 +449,7 @@ impl Waiter {
     /// May be asked under the lock of a queue: it compares wakers, and calls none.
     #[must_use]
     pub fn is_current(&self, cx: &Context<'_>) -> bool {
-        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && current::is_running(&self.code)
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.is_in_scope()
     }
 
     /// Returns whether the innermost scope of the running code is that of the code which made this waiter, whatever
@@ -535,7 +535,7 @@ pub fn current_task() -> Option<Origin> {
 /// In code of a tree. In the closure of [`to_thread`](crate::to_thread) and in threads of your own it does nothing.
 #[track_caller]
 pub fn assert_may_block(what: &str, instead: &str) {
-    if let Some(running) = current::running_origin() {
+    if let Some(running) = current::task_origin() {
         panic!(
             "`{what}` blocks its thread, and this thread is polling {running}. Await {instead} there; `{what}` is for the \
              closures of `to_thread` and for threads of your own"

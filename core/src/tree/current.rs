@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::frames::{CurrentFrame, inline_of, node, node_of, node_or_default, with_current};
+use super::frames::{CurrentFrame, inline_of, node_of, node_or_default, with_current};
 use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
 use super::observing;
@@ -112,15 +112,6 @@ pub(crate) fn waiting_code() -> WaitingCode {
     WaitingCode(try_scope())
 }
 
-/// Returns whether it is the running code that waits. It counts no reference, and may be asked under a lock. Not if the
-/// code is in an inline scope: that is new.
-pub(crate) fn is_running(code: &WaitingCode) -> bool {
-    with_current(|top| match top {
-        Some(top) => node_of(top).is_some_and(|node| code.scope() == Some(node)),
-        None => code.scope() == default_root(),
-    })
-}
-
 /// Returns the innermost scope, as [`try_scope`], for an operation of this name. Panics outside of any tree.
 #[track_caller]
 pub(crate) fn scope_for(operation: &str) -> NodeRef {
@@ -143,7 +134,8 @@ pub(crate) fn now_for(operation: &str) -> Instant {
 /// Returns the name of the task or root that runs this code; in what is left of an abandoned scope, that of the task
 /// the scope is in. None in code of no tree.
 pub(crate) fn task_origin() -> Option<Origin> {
-    let mut next = with_current(|top| node(top).cloned());
+    // Inline scopes alone, below the installed root, are code of its tree, too.
+    let mut next = with_current(|top| node_or_default(Some(top?)).cloned());
     while let Some(node) = next {
         if matches!(node.kind, Kind::Task | Kind::Root) {
             return Some(node.origin.clone());
@@ -151,12 +143,6 @@ pub(crate) fn task_origin() -> Option<Origin> {
         next = node.parent();
     }
     None
-}
-
-/// Returns whose code this thread runs now; none in code of no tree.
-pub(crate) fn running_origin() -> Option<Origin> {
-    // Inline scopes alone, below the installed root, are code of its tree, too.
-    task_origin().or_else(|| default_root().filter(|_| depth() > 0).map(|root| root.origin.clone()))
 }
 
 /// Notes in the reason of an explicit cancel which task asks, unless it says so already.
