@@ -135,14 +135,9 @@ pub(crate) fn now_for(operation: &str) -> Instant {
 /// the scope is in. None in code of no tree.
 pub(crate) fn task_origin() -> Option<Origin> {
     // Inline scopes alone, below the installed root, are code of its tree, too.
-    let mut next = with_current(|top| node_or_default(Some(top?)).cloned());
-    while let Some(node) = next {
-        if matches!(node.kind, Kind::Task | Kind::Root) {
-            return Some(node.origin.clone());
-        }
-        next = node.parent();
-    }
-    None
+    let innermost = with_current(|top| node_or_default(Some(top?)).cloned())?;
+    let task = innermost.and_above().find(|node| matches!(node.kind, Kind::Task | Kind::Root));
+    task.map(|task| task.origin.clone())
 }
 
 /// Notes in the reason of an explicit cancel which task asks, unless it says so already.

@@ -416,14 +416,10 @@ impl NodeRef {
         nodes
     }
 
-    /// Returns the nearest scope that counts wake-ups, from this one up: its task, mostly. None before it has a
-    /// place. One lock at a time, on the way up.
-    pub(super) fn counting_scope(&self) -> Option<NodeRef> {
-        let mut node = self.clone();
-        while !node.counts_wakes() {
-            node = node.parent()?;
-        }
-        Some(node)
+    /// Returns this scope and those above it, up to the root, or to one that has no place yet. No lock may be held: they
+    /// are locked one after the other, and may get other parents meanwhile.
+    pub(super) fn and_above(&self) -> impl Iterator<Item = NodeRef> {
+        std::iter::successors(Some(self.clone()), |node| node.parent())
     }
 
     /// Returns the scope's place. As [`parent`](NodeRef::parent).

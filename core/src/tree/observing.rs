@@ -48,11 +48,8 @@ pub(crate) fn spawned(node: &NodeRef) {
 fn has_spawned(node: &NodeRef) {
     opened(node);
     if node.flagged(FOLLOWED_TASKS) {
-        let mut next = node.parent();
-        while let Some(above) = next.as_ref().filter(|above| above.kind != Kind::Task) {
-            next = above.parent();
-        }
-        task(node, TaskEvent::Spawned { parent: next.as_ref().map(id) });
+        let parent = node.and_above().skip(1).find(|above| above.kind == Kind::Task);
+        task(node, TaskEvent::Spawned { parent: parent.as_ref().map(id) });
     }
 }
 
@@ -90,18 +87,10 @@ fn polled(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
     poll
 }
 
-/// Returns when the nearest request that reaches the task was made; none if its code is not cancelled. One lock at a
-/// time.
+/// Returns when the nearest request that reaches the task was made; none if its code is not cancelled.
 fn asked_at(node: &NodeRef) -> Option<Instant> {
-    let mut next = node.flagged(CANCELLED).then(|| node.clone());
-    while let Some(node) = next {
-        let state = node.lock();
-        if let Some(request) = state.request() {
-            return Some(request.soft);
-        }
-        next = state.parent.clone();
-    }
-    None
+    let asked = |above: NodeRef| above.lock().request().map(|request| request.soft);
+    if node.flagged(CANCELLED) { node.and_above().find_map(asked) } else { None }
 }
 
 /// Tells that a scope has got its place, if an observer follows the scopes.

@@ -72,7 +72,8 @@ impl NodeRef {
             let polled = node.polled.look(UNCOUNTED, false);
             if polled.is_on_stack() {
                 // Runnable, whatever is around it.
-                let wakes = node.counting_scope().map_or(UNCOUNTED, |task| task.polled.wakes());
+                let task = node.and_above().find(|node| node.counts_wakes());
+                let wakes = task.map_or(UNCOUNTED, |task| task.polled.wakes());
                 above = Some(Verdict { wakes, polled, runnable: true });
                 break;
             }
