@@ -164,7 +164,7 @@ impl CancelScope {
     fn node(&mut self) -> &NodeRef {
         self.node.get_or_insert_with(|| {
             let name = self.name.clone().unwrap_or(Cow::Borrowed(self.kind.name()));
-            let node = NodeRef::unattached(self.kind, Origin::new(name, self.location), None);
+            let node = NodeRef::unattached(self.kind, Origin::new(name, self.location));
             let mut state = node.lock();
             if self.grace > Duration::ZERO {
                 state.cold_mut().grace = self.grace;

@@ -121,7 +121,7 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
     #[track_caller]
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> ScopedValueFuture<F, F::Output> {
         let origin = Origin::new("scoped value", Location::caller());
-        let node = NodeRef::unattached(Kind::CancelScope, origin, None);
+        let node = NodeRef::unattached(Kind::CancelScope, origin);
         node.lock().cold_mut().binding =
             Some(Binding { key: self.key(), inherited: self.inherited, value: Arc::new(value) });
         ScopedValueFuture { scoped: ScopeFuture::with_node(node, future, Plain), fresh: true }

@@ -76,7 +76,7 @@ impl DeferGuard {
     #[track_caller]
     pub fn new(name: impl Into<Cow<'static, str>>, register: impl FnOnce()) -> Self {
         let origin = Origin::new(name, Location::caller());
-        let node = NodeRef::unattached(Kind::CancelScope, origin, None);
+        let node = NodeRef::unattached(Kind::CancelScope, origin);
         enter_tree(&node);
         let guard = DeferGuard { node };
         // Not a poll: a scope that was never polled does not hold up the code around when that is cancelled (L16.5).

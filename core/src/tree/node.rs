@@ -228,10 +228,10 @@ pub(crate) struct Request {
 /// The tree of a scope. Two variants, because most nodes are made when their tree is known, and to make a cell that is
 /// set takes a hundred instructions.
 enum TreeLink {
-    /// Of a scope that is made for its place, or of a root.
+    /// Of a scope that is made for its place.
     Known(Arc<Tree>),
     /// Of one that was made before it had a place, because there are handles to it: set by `keep_tree` just before it
-    /// is attached.
+    /// is attached. Of a root, set when it is made.
     Late(OnceLock<Arc<Tree>>),
 }
 
@@ -368,14 +368,14 @@ impl State {
 impl NodeRef {
     /// Makes a scope that has no parent yet: a root, or one that there are handles to before it is entered.
     /// `enter_tree` has to follow for all but roots.
-    pub(crate) fn unattached(kind: Kind, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
-        NodeRef(BlockRef::with_part(Node::new(kind, origin, tree, None, |_| {}), ()))
+    pub(crate) fn unattached(kind: Kind, origin: Origin) -> Self {
+        NodeRef(BlockRef::with_part(Node::new(kind, origin, None, |_| {}), ()))
     }
 
     /// Does as [`unattached`](NodeRef::unattached), for a nursery of tasks, whose errors become the part of the
     /// block; `on_orphaned` knows their type.
     pub(crate) fn nursery<S: Send + Sync + 'static>(origin: Origin, errors: S, on_orphaned: fn(&NodeRef)) -> Self {
-        let node = Node::new(Kind::Nursery, origin, None, None, on_orphaned);
+        let node = Node::new(Kind::Nursery, origin, None, on_orphaned);
         NodeRef(BlockRef::with_part(node, errors))
     }
 
@@ -383,8 +383,7 @@ impl NodeRef {
     /// that lock is released, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow.
     #[inline]
     pub(crate) fn attached(place: Attachment, kind: Kind, origin: Origin) -> Self {
-        let tree = place.parent.tree().cloned();
-        NodeRef(BlockRef::with_part(Node::new(kind, origin, tree, Some(place), |_| {}), ()))
+        NodeRef(BlockRef::with_part(Node::new(kind, origin, Some(place), |_| {}), ()))
     }
 
     /// Sets what a scope has from its beginning that was made for its place, and is not linked there yet.
@@ -494,17 +493,12 @@ impl Node {
     /// Makes a node; with `place`, what reaches it there is set from the beginning, so that there is no moment at
     /// which it would not be.
     #[inline(always)]
-    pub(super) fn new(
-        kind: Kind,
-        origin: Origin,
-        tree: Option<Arc<Tree>>,
-        place: Option<Attachment>,
-        on_orphaned: fn(&NodeRef),
-    ) -> Self {
+    pub(super) fn new(kind: Kind, origin: Origin, place: Option<Attachment>, on_orphaned: fn(&NodeRef)) -> Self {
         crate::live_counts::node_made(kind == Kind::Task);
         let (flags, inherited) =
             place.as_ref().map_or((0, CancelState::default()), |place| place.behind(kind.shield()));
         let slot = place.as_ref().map_or(0, |place| place.slot);
+        let tree = place.as_ref().and_then(|place| place.parent.tree().cloned());
         Node {
             kind,
             origin,
@@ -576,8 +570,8 @@ impl Node {
         flags & !self.flags.fetch_or(flags, Ordering::SeqCst)
     }
 
-    /// Notes in which tree the scope is about to get its place. Before it is linked, so that nobody finds a linked
-    /// scope without a tree.
+    /// Notes in which tree the scope is about to get its place, or which it is the root of. Before it is linked, so that
+    /// nobody finds a linked scope without a tree.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
         if let TreeLink::Late(late) = &self.tree {
             // Of two that enter at the same time, one is the first; both are in the same tree.

@@ -20,7 +20,7 @@ pub(crate) type OwnedScope<V> = ScopeFuture<Ready<V>, V, V, Plain>;
 ///
 /// What is to be run goes into the node before that has a place: once it is listed, a shut-down may come and take it.
 pub(crate) fn enter_thread(origin: Origin, rest: Owned) -> NodeRef {
-    let node = NodeRef::unattached(Kind::Thread, origin, None);
+    let node = NodeRef::unattached(Kind::Thread, origin);
     node.finalize_with(rest);
     enter_tree(&node);
     node

@@ -227,7 +227,8 @@ impl Tree {
         origin: Origin,
     ) -> (Arc<Self>, NodeRef) {
         let tree = Tree::new(runtime, observer);
-        let node = NodeRef::unattached(Kind::Root, origin, Some(tree.clone()));
+        let node = NodeRef::unattached(Kind::Root, origin);
+        node.keep_tree(&tree);
         *tree.root.lock() = Some(node.clone());
         (tree, node)
     }

@@ -78,9 +78,7 @@ impl NodeRef {
     where
         B: Erase<dyn RunTask> + Send + 'static,
     {
-        let tree = place.parent.tree().cloned();
-        let node = Node::new(Kind::Task, origin, tree, Some(place), |_| {});
-        NodeRef(BlockRef::with_body(node, (), body))
+        NodeRef(BlockRef::with_body(Node::new(Kind::Task, origin, Some(place), |_| {}), (), body))
     }
 
     /// Polls a task for one turn, for the job that the runtime polls; ready when the task has ended. No lock may be

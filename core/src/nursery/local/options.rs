@@ -153,7 +153,7 @@ where
     B: AnyBox<Error = E>,
 {
     let (origin, limit, Parts { on_error, conclude }) = options.into_parts();
-    let node = NodeRef::unattached(Kind::Nursery, origin, None);
+    let node = NodeRef::unattached(Kind::Nursery, origin);
     node.flag(LOCAL);
     let shared = Arc::new(Shared::new(node.clone(), NurseryErrors::new(on_error, limit)));
     let opening = Opening::new(body, Nursery::of(Local { shared: shared.clone() }));
