@@ -7,7 +7,6 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::events::PrintOrphans;
 use crate::reason::Origin;
 use crate::runtime::Runtime;
 use crate::tree::{Tree, current};
@@ -23,7 +22,7 @@ use crate::tree::{Tree, current};
 #[track_caller]
 pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let origin = Origin::new("installed root", Location::caller());
-    let (_, root) = Tree::with_root(runtime, Arc::new(PrintOrphans), origin);
+    let (_, root) = Tree::with_root(runtime, origin);
     current::set_default(root).map_err(|_| AlreadyInstalled {
         name: current::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),
     })

@@ -12,7 +12,6 @@ use shuttle::sync::{Condvar, Mutex as LockedValue};
 use shuttle::thread;
 
 use super::{Count, Threads, check, ended};
-use crate::events::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use crate::tree::Tree;
 use crate::tree::shared::Target;
@@ -172,7 +171,7 @@ fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
 fn each_timer_fires_whatever_others_come_and_go() {
     check(|| {
         let (time, host) = host();
-        let tree = Tree::new(host, Arc::new(PrintOrphans));
+        let tree = Tree::new(host);
         let clock = thread::spawn({
             let time = time.clone();
             move || time.passes()

@@ -55,7 +55,7 @@ use crate::sys::atomic::{AtomicBool, AtomicU32};
 #[track_caller]
 pub fn root<F: Future>(runtime: Arc<dyn Runtime>, future: F) -> Root<F, F::Output> {
     // Nothing is spawned and no clock is read before the first poll.
-    let (tree, node) = Tree::with_root(runtime, Arc::new(PrintOrphans), Origin::new("root", Location::caller()));
+    let (tree, node) = Tree::with_root(runtime, Origin::new("root", Location::caller()));
     Root { body: BodyState::Future { future }, node: Some(node), to_guard: true, torn_down: false, tree }
 }
 
@@ -102,7 +102,9 @@ impl<F, T> Root<F, T> {
     ///
     /// Has to be called before the first poll.
     pub fn observe(self, observer: Arc<dyn Observer>) -> Self {
-        self.tree.set_observer(observer);
+        // The old observer is user code, and is dropped where no lock is held (L36).
+        let old = std::mem::replace(&mut *self.tree.observer.lock(), observer);
+        drop(old);
         self
     }
 
@@ -204,12 +206,12 @@ impl<F: Future<Output = T>, T> Root<F, T> {
 impl Tree {
     /// Makes a tree without a root, which has to be put into it. Asks the runtime for the one timer that the tree will
     /// use.
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Arc<Self> {
         Arc::new_cyclic(|tree| Tree {
             timers: Timers::new(runtime.timer(), Waker::from(Arc::new(Alarm(tree.clone())))),
             runtime,
             reap: |tree, node| tree.runtime.spawn(Job::reaper(node)),
-            observer: PlainMutex::new(observer),
+            observer: PlainMutex::new(Arc::new(PrintOrphans)),
             root: PlainMutex::default(),
             sentinel: PlainMutex::default(),
             shut_down: AtomicBool::new(false),
@@ -221,12 +223,8 @@ impl Tree {
     }
 
     /// Makes a tree with its root.
-    pub(crate) fn with_root(
-        runtime: Arc<dyn Runtime>,
-        observer: Arc<dyn Observer>,
-        origin: Origin,
-    ) -> (Arc<Self>, NodeRef) {
-        let tree = Tree::new(runtime, observer);
+    pub(crate) fn with_root(runtime: Arc<dyn Runtime>, origin: Origin) -> (Arc<Self>, NodeRef) {
+        let tree = Tree::new(runtime);
         let node = NodeRef::unattached(Kind::Root, origin);
         node.keep_tree(&tree);
         *tree.root.lock() = Some(node.clone());

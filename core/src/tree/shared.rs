@@ -110,13 +110,6 @@ impl Tree {
         self.observer.lock().clone()
     }
 
-    /// Replaces the observer. Only before the first poll, at which it is asked what it follows.
-    pub(super) fn set_observer(&self, observer: Arc<dyn Observer>) {
-        // The old observer is user code, and is dropped where no lock is held (L36).
-        let old = std::mem::replace(&mut *self.observer.lock(), observer);
-        drop(old);
-    }
-
     /// Calls the observer. No lock may be held. A panic of the observer ends here: this is called inside `Drop`, too,
     /// where it must not unwind (L37).
     pub(super) fn tell(&self, tell: impl FnOnce(&dyn Observer)) {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::{Sleeper, TimerKey};
-use crate::events::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use crate::tree::shared::Target;
 use crate::tree::waiting::WaitingCode;
@@ -57,7 +56,7 @@ impl Clock {
     }
 
     fn tree(&self) -> Arc<Tree> {
-        Tree::new(Arc::new(self.clone()), Arc::new(PrintOrphans))
+        Tree::new(Arc::new(self.clone()))
     }
 }
 
