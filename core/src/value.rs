@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
@@ -86,6 +86,9 @@ pub struct ScopedValue<T> {
     _value: PhantomData<fn() -> T>,
 }
 
+/// A value was set somewhere in this process. Until then nobody who asks for one has to look up the tree.
+static VALUED: AtomicBool = AtomicBool::new(false);
+
 impl<T> ScopedValue<T> {
     /// A key that is seen in the task that sets it.
     #[must_use]
@@ -120,11 +123,12 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
     /// was installed.
     #[track_caller]
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> ScopedValueFuture<F, F::Output> {
+        VALUED.store(true, Ordering::Relaxed);
         let origin = Origin::new("scoped value", Location::caller());
         let node = NodeRef::unattached(Kind::CancelScope, origin);
         node.lock().cold_mut().binding =
             Some(Binding { key: self.key(), inherited: self.inherited, value: Arc::new(value) });
-        ScopedValueFuture { scoped: ScopeFuture::with_node(node, future, Plain), fresh: true }
+        ScopedValueFuture { scoped: ScopeFuture::with_node(node, future, Plain) }
     }
 
     /// Calls `f` with the value that the code that calls this sees; with `None` if there is none, or outside of any
@@ -171,7 +175,6 @@ pin_project! {
     pub struct ScopedValueFuture<F, T> {
         #[pin]
         scoped: ScopeFuture<F, T, T, Plain>,
-        fresh: bool,
     }
 }
 
@@ -179,11 +182,7 @@ impl<F: Future<Output = T>, T> Future for ScopedValueFuture<F, T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let this = self.project();
-        if std::mem::take(this.fresh) {
-            current::with_tree(|tree| tree.note_value());
-        }
-        match ready!(this.scoped.poll(cx)) {
+        match ready!(self.project().scoped.poll(cx)) {
             Ending::Value(value) => Poll::Ready(value),
             Ending::Failed | Ending::Cancelled(_) => unreachable!("nobody has a handle to the scope of a value"),
         }
@@ -257,7 +256,8 @@ impl Carried {
 ///
 /// Inline scopes have no values, so they need not be promoted for this.
 fn look_up(mut take: impl FnMut(&Binding) -> bool) {
-    if !current::with_tree(|tree| tree.has_values()).unwrap_or(false) {
+    // Ordering: whatever has passed on the scope that has the value, a poll or a spawn, has passed on this, too.
+    if !VALUED.load(Ordering::Relaxed) {
         return;
     }
     let mut next = current::innermost();

@@ -2,7 +2,7 @@
 //!
 //! A value is set by opening a scope for it (`value.rs`), before which it is put into the node; it never changes, and
 //! is dropped when the scope closes. So a value is found by walking from the innermost scope to the root, with one
-//! lock at a time. Trees without values are not walked: `Tree::has_values`.
+//! lock at a time. In a process without values no tree is walked.
 
 use std::any::Any;
 use std::sync::Arc;

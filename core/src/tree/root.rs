@@ -216,7 +216,6 @@ impl Tree {
             sentinel: PlainMutex::default(),
             shut_down: AtomicBool::new(false),
             requests: AtomicU32::new(0),
-            valued: AtomicBool::new(false),
             cut_off: PlainMutex::default(),
             locals: PlainMutex::default(),
         })

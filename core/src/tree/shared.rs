@@ -53,8 +53,6 @@ pub(crate) struct Tree {
     /// The waker of the tree's [sentinel](super::job::Job::sentinel), which waits for the end. None before its first
     /// poll, and if there is no sentinel.
     pub(super) sentinel: PlainMutex<Option<Waker>>,
-    /// A scoped value was set somewhere in the tree. Until then nobody who asks for one has to look up the tree.
-    pub(super) valued: AtomicBool,
     /// The counts of tasks and finalizers that were cut off with the host, or because a runtime refused a reaper:
     /// added to by `shut_down`, and reported by `end`.
     pub(super) cut_off: PlainMutex<HostDropped>,
@@ -79,17 +77,6 @@ impl Tree {
         // was dropped, say) sees the flag; one that does not see it yet spawns a reaper, which the runtime drops at
         // once (R2), and its drop shuts the scope down.
         self.shut_down.load(Ordering::Acquire)
-    }
-
-    /// Returns whether a scoped value was ever set in the tree.
-    pub(crate) fn has_values(&self) -> bool {
-        // Ordering: whatever passed on the scope that has the value, a poll or a spawn, has passed on this, too.
-        self.valued.load(Ordering::Relaxed)
-    }
-
-    /// Notes that a scoped value is set: before the scope that has it is polled for the first time.
-    pub(crate) fn note_value(&self) {
-        self.valued.store(true, Ordering::Relaxed);
     }
 
     /// Notes that the host is gone. `abandon::shut_down` of the root has to follow.
