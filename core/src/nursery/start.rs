@@ -468,7 +468,8 @@ impl Route {
             return Moved::CallerCancelled;
         }
         let link = interim.children.remove(child.slot, &self.child);
-        let place = above.link(target, Role::Child, &self.child);
+        let place = above.attachment(target, Role::Child);
+        above.children.insert(Role::Child, self.child.clone());
         let answered = interim.cold_mut().start_into.take();
         let parent = child.move_to(&place);
         drop(child);

@@ -7,7 +7,7 @@
 //!    a scope that is made for its place          a scope that exists (there are handles to it)
 //!    (inline scopes, tasks)                      (nurseries, cancel scopes with a handle, blocking jobs)
 //!
-//!    lock parent ─┬─ attachment                  lock parent ─── link: attachment, insert
+//!    lock parent ─┬─ attachment                  lock parent ─── attachment, insert
 //!                 ├─ make the node with it       unlock
 //!                 └─ insert                      lock scope ──── inherit: parent, slot, requests
 //!    unlock                                      unlock
@@ -56,14 +56,6 @@ impl State {
         Attachment { parent: this.clone(), slot, requests, flags }
     }
 
-    /// Links `child`, which exists, below the scope `this`, which this is the state of. [`NodeRef::inherit`] has to
-    /// follow when the lock is released.
-    pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Attachment {
-        let place = self.attachment(this, role);
-        self.children.insert(role, child.clone());
-        place
-    }
-
     /// Moves the task whose state this is to a place that was made for it: from the nursery of a `start` to its
     /// target. What reached it where it was is forgotten; what reached the scopes below it, `inherit_anew` sees to.
     /// Returns the old parent, to be dropped where no lock is held.
@@ -73,7 +65,7 @@ impl State {
         self.parent.replace(place.parent.clone())
     }
 
-    /// Links a child that was made for its place. Returns whether the nursery has to be woken: a daemon that comes
+    /// Links a child in its place. Returns whether the nursery has to be woken: a daemon that comes
     /// after the others were dismissed is dismissed, too (L24), and only the nursery's driver does that.
     #[inline]
     pub(crate) fn admit(&mut self, role: Role, child: NodeRef) -> bool {
@@ -89,45 +81,42 @@ impl NodeRef {
     /// The scope takes over what reaches it from there. Returns whether it has something that is counted from its
     /// entry: see [`entered`](NodeRef::entered).
     pub(crate) fn attach(&self, parent: &NodeRef, role: Role) -> bool {
-        let place = parent.attach_to_open(|above, parent| match above {
-            Some(above) => above.link(parent, role, self),
-            None => Attachment::nowhere(parent),
-        });
+        let place = parent.attach_to_open(role, |place| (self.clone(), place));
         self.inherit(place)
     }
 
     /// Makes an inner scope of `parent`, or of its nearest ancestor that is not Closed (L1, L25). `make` runs under
     /// the parent's lock: it makes a node with [`attached`](NodeRef::attached), and does nothing else.
     pub(crate) fn attach_new(parent: &NodeRef, make: impl FnOnce(Attachment) -> NodeRef) -> NodeRef {
-        let node = parent.attach_to_open(|above, parent| {
-            let Some(above) = above else { return make(Attachment::nowhere(parent)) };
-            let node = make(above.attachment(parent, Role::Inner));
-            above.children.insert(Role::Inner, node.clone());
-            node
+        let node = parent.attach_to_open(Role::Inner, |place| {
+            let node = make(place);
+            (node.clone(), node)
         });
         node.hard_time_may_be_over();
         node
     }
 
-    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the
-    /// host was dropped while this code was running on another thread (L30): then it does so without a lock, with the
-    /// topmost scope and no state.
+    /// Makes a place below the nearest scope, from this one up, that is not Closed, and links there the scope that `make`
+    /// returns first, under the same lock; returns the rest. If there is none, the host was dropped while this code was
+    /// running on another thread (L30): then the place is nowhere, and nothing is linked.
     ///
     /// One lock is held at a time, on the way up. A scope that is Closed stays so, so none that was passed could have
     /// taken it in.
-    fn attach_to_open<R>(&self, link: impl FnOnce(Option<&mut State>, &NodeRef) -> R) -> R {
+    fn attach_to_open<R>(&self, role: Role, make: impl FnOnce(Attachment) -> (NodeRef, R)) -> R {
         let mut further: Option<NodeRef> = None;
         loop {
             let parent = further.as_ref().unwrap_or(self);
             let mut above = parent.lock();
             if above.life != Life::Closed {
-                return link(Some(&mut above), parent);
+                let (node, made) = make(above.attachment(parent, role));
+                above.children.insert(role, node);
+                return made;
             }
             let next = above.parent.clone();
             drop(above);
             match next {
                 Some(next) => further = Some(next),
-                None => return link(None, parent),
+                None => return make(Attachment::nowhere(parent)).1,
             }
         }
     }
