@@ -31,8 +31,7 @@ use crate::reason::Reason;
 use crate::tree::current;
 use crate::tree::inline::{InlineScope, Limit};
 use crate::tree::node::{Kind, NodeRef};
-use crate::tree::owned::OwnedScope;
-use crate::tree::scope_future::{Ending, Plain, Policy, ScopeFuture};
+use crate::tree::scope_future::{Ending, OwnedScope, Plain, Policy, ScopeFuture};
 use lease::{Lease, ReleaseSpec};
 
 pub use lease::ResourceGuard;

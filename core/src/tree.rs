@@ -32,7 +32,7 @@
 //! 5. how it ends: [`closing`], [`task`], [`abandon`] (how it outlives its future), [`drive`] (how it
 //!    is polled, delivered and drained)
 //! 6. what drives it: [`job`] (what the runtime polls), [`root`](mod@root), [`scope_future`] (the future that the user
-//!    awaits), [`owned`]
+//!    awaits)
 //!
 //! Where a file has something done by one further down in the list, it was given a function: a tree has `reap` and the
 //! waker of its timer from the root, and a node has `on_orphaned` from its nursery.
@@ -101,7 +101,6 @@ pub(crate) mod job;
 pub(crate) mod no_context;
 pub(crate) mod node;
 pub(crate) mod observing;
-pub(crate) mod owned;
 pub(crate) mod panic;
 pub(crate) mod polled;
 pub(crate) mod request;

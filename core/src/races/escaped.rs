@@ -12,9 +12,9 @@ use super::{Boxed, Count, Threads, begun, check, ended, tree};
 use crate::reason::Origin;
 use crate::runtime::root;
 use crate::sync::Event;
+use crate::thread::job_future::enter_thread;
 use crate::tree::current;
 use crate::tree::node::Life;
-use crate::tree::owned::enter_thread;
 use crate::tree::scope_future::{Plain, ScopeFuture};
 use crate::{CancelScope, Nursery, defer, nursery, sleep_forever, yield_now};
 

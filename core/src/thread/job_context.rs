@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::calls::CallQueue;
 use crate::runtime::Runtime;
 use crate::sync::{CapacityLimiter, OwnedLimiterPermit};
+use crate::tree::flags::ABANDONED;
 use crate::tree::node::NodeRef;
-use crate::tree::owned::awaiter_is_cancelled;
 
 /// The side that awaits a job.
 #[derive(Clone)]
@@ -21,9 +21,14 @@ pub(super) enum Awaiter {
 }
 
 impl Awaiter {
+    /// Returns whether the code that waits for this blocking job has been asked to stop, or is gone: what a job learns
+    /// when it asks whether it is still wanted. No lock may be held.
     pub(super) fn is_cancelled(&self) -> bool {
         match self {
-            Awaiter::Scope(node) => awaiter_is_cancelled(node),
+            // The parent is asked, because the job's own scope is shielded.
+            Awaiter::Scope(node) => {
+                node.flagged(ABANDONED) || node.parent().is_some_and(|parent| parent.is_cancelled())
+            }
             Awaiter::Abandonable(abandoned, node) => abandoned.load(Ordering::Acquire) || node.is_cancelled(),
         }
     }

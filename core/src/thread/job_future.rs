@@ -16,8 +16,8 @@ use crate::reason::Origin;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
 use crate::tree::flags::ABANDONED;
-use crate::tree::owned::{OwnedScope, enter_thread};
-use crate::tree::scope_future::{Plain, ScopeFuture};
+use crate::tree::node::{Kind, NodeRef, Owned};
+use crate::tree::scope_future::{OwnedScope, Plain, ScopeFuture, enter_tree};
 
 /// Runs `work` on a thread that may block, and returns its result.
 ///
@@ -245,6 +245,17 @@ where
             }
         }
     }
+}
+
+/// Makes the scope of a blocking job, with a full shield around `rest`, below the scope of the code that calls this.
+/// Panics outside of any tree.
+///
+/// What is to be run goes into the node before that has a place: once it is listed, a shut-down may come and take it.
+pub(crate) fn enter_thread(origin: Origin, rest: Owned) -> NodeRef {
+    let node = NodeRef::unattached(Kind::Thread, origin);
+    node.finalize_with(rest);
+    enter_tree(&node);
+    node
 }
 
 impl<T, F> fmt::Debug for TryToThread<T, F> {

@@ -482,6 +482,19 @@ impl NodeRef {
         }
     }
 
+    /// Moves the scope to Finalizing, with a finalizer that has started. If the host of its tree was dropped
+    /// meanwhile (L30), that is dropped, without a lock.
+    pub(crate) fn finalize_with(&self, running: Owned) {
+        let mut state = self.lock();
+        if state.life == Life::Closed {
+            drop(state);
+            drop(running);
+        } else {
+            state.life = Life::Finalizing;
+            state.cold_mut().running = Some(running);
+        }
+    }
+
     /// Polls the finalizer that was taken out for that, as `polls_finalizer` says, and puts it back. Returns whether
     /// there is more to do at once.
     ///

@@ -105,7 +105,7 @@ impl Kind {
 /// 2. no child and no orphan is left: `NodeRef::drain`
 /// 3. no finalizer is left: `NodeRef::drain`; from any state when the host is gone: `abandon::shut_down`
 ///
-/// A scope that never had anything below it goes from Open to Closed in one step. A scope without a body (`owned.rs`)
+/// A scope that never had anything below it goes from Open to Closed in one step. A scope without a body (`OwnedScope`)
 /// is Finalizing from its entry. The order of the variants is used: a later state is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Life {

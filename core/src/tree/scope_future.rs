@@ -20,7 +20,7 @@
 //! It is polled by one thread at a time, as any future, and has no lock; what other threads see of the scope is in
 //! the node. Dropping it in any stage but `Fresh` and `Done` abandons the scope (L26), unless that is Closed.
 
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::panic::{self, Location};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -71,6 +71,11 @@ impl<R> Policy<R> for Plain {
         Some(output)
     }
 }
+
+/// The future of a scope of which the core owns what is left to do: the end of a blocking job, or the release of a
+/// bracket (L21, L27). Its body is over, and it is Finalizing from the beginning ([`NodeRef::finalize_with`]). It is ready
+/// when the scope is Closed, with the value that the body has left; if it is dropped, a reaper drives the rest.
+pub(crate) type OwnedScope<V> = ScopeFuture<Ready<V>, V, V, Plain>;
 
 /// How a scope ends for the code around it. A scope that was cancelled from further out has no ending: it parks
 /// (L18).
