@@ -203,7 +203,7 @@ pub(crate) struct Carried(Vec<Binding>);
 struct OnThread {
     bindings: Vec<Binding>,
     /// How deep in scopes the thread was: a run that the job starts has scopes of its own.
-    depth: u32,
+    depth: usize,
 }
 
 thread_local! {

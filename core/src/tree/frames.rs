@@ -30,8 +30,6 @@ pub(super) struct Scope {
     /// frame lends. Subtle: as long as it is inline, those that were entered inside it are inline, too, or were
     /// entered with their nodes.
     pub(super) node: OnceCell<NodeRef>,
-    /// Its depth on this thread's stack, from 1.
-    depth: u32,
     /// The number of inline scopes that were entered in a row, up to this one; 0 if it was entered with its node.
     inlines: u32,
     /// How many wake-ups of its task had been counted when the poll of that began (L12); [`UNCOUNTED`] if no scope on
@@ -53,10 +51,8 @@ impl Scope {
     /// Returns the frame's value for a scope with that node, or for an inline one.
     #[inline]
     fn inside(around: Option<&CurrentFrame>, node: Option<&NodeRef>) -> Self {
-        let (depth, inlines, wakes) = around.map_or((0, 0, UNCOUNTED), |around| {
-            let scope = around.value();
-            (scope.depth, scope.inlines, scope.wakes)
-        });
+        let (inlines, wakes) =
+            around.map(CurrentFrame::value).map_or((0, UNCOUNTED), |scope| (scope.inlines, scope.wakes));
         let (inlines, wakes) = match node {
             None => (inlines + 1, wakes),
             // It begins a new count for what is inside: the poll of its task begins here. The same number that `poll_in`
@@ -64,7 +60,7 @@ impl Scope {
             Some(node) if node.counts_wakes() => (0, node.polled.wakes()),
             Some(_) => (0, wakes),
         };
-        Scope { node: OnceCell::new(), depth: depth + 1, inlines, wakes }
+        Scope { node: OnceCell::new(), inlines, wakes }
     }
 }
 
@@ -222,8 +218,8 @@ pub(crate) fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
 }
 
 /// Returns how many scopes are on this thread's stack; 0 in code of no tree, also if a root is installed.
-pub(crate) fn depth() -> u32 {
-    with_current(|top| top.map_or(0, |top| top.value().depth))
+pub(crate) fn depth() -> usize {
+    with_current(|top| top.into_iter().flat_map(CurrentFrame::ancestors).count())
 }
 
 /// Returns the innermost scope that has a node; inline ones are left as they are. For questions to which an inline
