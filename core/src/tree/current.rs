@@ -27,18 +27,12 @@ pub(crate) use super::frames::{
 pub(crate) use super::no_context::no_context_for;
 pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, waits_no_more};
 
-/// Returns the innermost scope; promotes it if it is inline. None outside of any tree.
+/// Returns the innermost scope; promotes it if it is inline. None outside of any tree. No lock may be held.
 pub(crate) fn try_scope() -> Option<NodeRef> {
-    with_scope(NodeRef::clone)
-}
-
-/// Calls `f` with the innermost scope, and counts no reference; promotes the scope if it is inline. None
-/// outside of any tree. No lock may be held.
-fn with_scope<R>(f: impl FnOnce(&NodeRef) -> R) -> Option<R> {
     with_current(|top| {
         let node = node_or_default(top)?;
-        let promoted = top.filter(|top| node_of(top).is_none()).map(|top| promote(top, node));
-        Some(f(promoted.as_ref().unwrap_or(node)))
+        let inline = top.filter(|top| node_of(top).is_none());
+        Some(inline.map_or_else(|| node.clone(), |top| promote(top, node)))
     })
 }
 
@@ -96,12 +90,9 @@ fn promote(place: &CurrentFrame, outside: &NodeRef) -> NodeRef {
 /// Called by `ScopeFuture` when its first poll was Pending, or could not be inline, and by a bracket for its release
 /// (`finalizer::begin`); the scope is not on the stack then, and the scope around it is the innermost one.
 pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Option<NodeRef> {
-    // L36: the waker is cloned where the stack is not being looked at.
-    let driver = driver.cloned();
-    let node = with_scope(|parent| {
-        inline.start(parent.tree());
-        inline.promote(parent, driver)
-    })?;
+    let parent = try_scope()?;
+    inline.start(parent.tree());
+    let node = inline.promote(&parent, driver.cloned());
     observing::opened(&node);
     Some(node)
 }
