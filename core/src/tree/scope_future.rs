@@ -459,15 +459,12 @@ where
 
 /// Checks L18: a scope that was cancelled from further out never returns; so code that is not cancelled must not wait
 /// for it, or it would wait for ever and without a word.
+///
+/// The panic names both scopes, the usual causes and the fix.
 fn assert_cancelled(node: &NodeRef) {
-    if !current::is_cancelled() && current::tree().is_some_and(|tree| !tree.is_shut_down()) {
-        parked_where_not_cancelled(node);
+    if current::is_cancelled() || current::tree().is_none_or(|tree| tree.is_shut_down()) {
+        return;
     }
-}
-
-/// Panics, naming both scopes, the usual causes and the fix.
-#[cold]
-fn parked_where_not_cancelled(node: &NodeRef) -> ! {
     let (parent, here) = (named(node.parent(), "the tree"), named(current::try_scope(), "no scope"));
     panic!(
         "the future of {node} was cancelled with {parent}, in which it was opened, and never returns; but code in {here}, which is not \
