@@ -222,10 +222,8 @@ pub(crate) struct ForwardingWaker {
 
 impl Wake for ForwardingWaker {
     fn wake(self: Arc<Self>) {
-        // Cloned first: that is foreign code, which may panic.
-        let driver = self.driver.clone();
         self.node.begin_call();
-        waking::wake_for(&self.node, || driver.wake());
+        waking::wake_for(&self.node, || self.driver.wake_by_ref());
         self.node.wake_delayed();
     }
 }
