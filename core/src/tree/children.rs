@@ -180,7 +180,8 @@ impl<N: Clone + PartialEq> Children<N> {
         self.first.iter().chain(others).map(|(role, node)| (*role, node))
     }
 
-    /// Returns the inner scopes in the window.
+    /// Returns the inner scopes in the window: all, or some of very many, so that a poll of the body around does not take
+    /// longer the more there are, since for one of these it has to stay in any case.
     pub(crate) fn in_window(&self) -> Vec<N> {
         let from = self.more.as_ref().map_or(0, |more| more.window as usize);
         let entry = |slot: usize| match slot.checked_sub(1) {

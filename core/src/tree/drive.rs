@@ -337,7 +337,7 @@ impl NodeRef {
     fn must_wait(&self) -> bool {
         let mut wait = false;
         let mut again = false;
-        let (inner, others) = self.inner_in_window();
+        let inner = self.lock().children.in_window();
         for inner in inner.iter().filter(|inner| inner.delays()) {
             if inner.due.load(Ordering::Relaxed) {
                 // Due before this poll, and not polled in it (L16.2): passed over once more. Ordering: written in the
@@ -349,7 +349,7 @@ impl NodeRef {
             }
         }
         // Those that were not looked at are, from the next poll on.
-        let again = again || !wait && self.others_delay(others);
+        let again = again || !wait && self.others_delay();
         // L16: not by waking the inner scope, which would be a probe (L16.3), but by polling this one again.
         if again {
             without_counting(|| self.wake_driver());

@@ -180,20 +180,13 @@ impl NodeRef {
     /// Returns whether the blocked body of a cancelled scope has to be polled all the same, because an inner scope
     /// that still has to end can be reached in no other way (L12, L17). Not for one that nobody polls (L16).
     pub(super) fn must_drive(&self) -> bool {
-        let (inner, others) = self.inner_in_window();
-        inner.iter().any(NodeRef::delays) || self.others_delay(others)
-    }
-
-    /// Returns the inner scopes that polls of this one look at: all, or some of very many, so that a poll does not
-    /// take longer the more there are, since for one of these the body has to stay in any case; and how many windows
-    /// there are besides.
-    pub(super) fn inner_in_window(&self) -> (Vec<NodeRef>, usize) {
-        let state = self.lock();
-        (state.children.in_window(), state.children.other_windows())
+        let inner = self.lock().children.in_window();
+        inner.iter().any(NodeRef::delays) || self.others_delay()
     }
 
     /// Moves the window on, through the others, to where an inner scope delays this one. Returns whether there is such.
-    pub(super) fn others_delay(&self, others: usize) -> bool {
+    pub(super) fn others_delay(&self) -> bool {
+        let others = self.lock().children.other_windows();
         (0..others).any(|_| {
             let next = self.lock().children.next_window();
             next.iter().any(NodeRef::delays)
