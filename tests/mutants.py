@@ -54,7 +54,7 @@ MUTANTS = [
     ("finalizer-unshielded", "tree/node.rs", "Kind::Shield | Kind::Thread | Kind::Finalizer => ShieldLevel::Full,", "Kind::Shield | Kind::Thread => ShieldLevel::Full,\n            Kind::Finalizer => ShieldLevel::None,"),
     ("double-budget", "finalizer.rs", "Limit::In(budget)", "Limit::In(budget + budget)"),
     ("cut-child-is-no-matter", "tree/scope_future.rs", "Some(value) if !node.flagged(CUT) =>", "Some(value) =>"),
-    ("never-park", "tree/scope_future.rs", "_ if closed.inherited || closed.shut_down =>", "_ if closed.shut_down =>"),
+    ("never-park", "tree/scope_future.rs", "_ if closed.inherited || node.flagged(TO_CLOSE) =>", "_ if node.flagged(TO_CLOSE) =>"),
     ("stale-sleeper", "tree/timers.rs", "mem::swap(before, &mut sleeper);", "let _ = (before, &mut sleeper);"),
     ("time-is-given-to-the-dead", "tree/timers.rs", "if !claim(&sleeper.code) => {", "if !claim(&sleeper.code) && false => {"),
     ("armed-for-good", "tree/deadline.rs", "        tree.timers.queue.lock().armed = Instant::NEVER;\n", ""),

@@ -145,7 +145,7 @@ impl<E: Debug> NurseryErrors<E> {
                 Err(JoinError::Failed(TaskFailure::new(child.origin.clone(), text)))
             }
             (None, None) => {
-                if !child.flagged(DAEMON) && !closed.requested {
+                if !child.flagged(DAEMON) && child.lock().request().is_none() {
                     // L33: it was not asked itself, so the request came from further out.
                     // Ordering: before the child leaves the nursery, under its lock.
                     if !nursery.flagged(CUT) {

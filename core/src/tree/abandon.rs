@@ -258,8 +258,9 @@ pub(crate) fn shut_down(top: &NodeRef) {
 /// grace, and on each scope: no shield holds this off.
 pub(super) fn request_all(top: &NodeRef) -> Vec<NodeRef> {
     top.all_below(|node| {
-        node.request(Reason::new(ReasonKind::HostDropped), Some(std::time::Duration::ZERO));
+        // First: code that goes on because of the request finds it.
         node.flag(TO_CLOSE);
+        node.request(Reason::new(ReasonKind::HostDropped), Some(std::time::Duration::ZERO));
         true
     })
 }

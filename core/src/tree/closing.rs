@@ -18,7 +18,6 @@ use super::frames;
 use super::node::{Life, NodeRef, Place, State};
 use super::observing;
 use super::panic::{Payload, catch_drop};
-use crate::reason::ReasonKind;
 use crate::sys::MutexGuard;
 
 /// How a scope ended: what the outcome is made of. Taken from the node once, at the moment of closing.
@@ -28,10 +27,6 @@ pub(crate) struct ClosedNode {
     /// Cancelled from further out: the code around does not go on, and the scope parks if it has no error to report
     /// (L18).
     pub(crate) inherited: bool,
-    /// Whether it had a request of its own. A child with one was not cut (L33).
-    pub(crate) requested: bool,
-    /// That request was the end of the host (L30): nothing is returned any more.
-    pub(crate) shut_down: bool,
     /// The place that it is about to leave, which does not change any more; none of a root.
     pub(crate) place: Option<Place>,
 }
@@ -47,13 +42,7 @@ impl NodeRef {
         state.life = Life::Closed;
         // An abandoned scope may be closed while a body that has escaped opens something in it (L28).
         debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
-        let mut closed = ClosedNode {
-            panic: None,
-            inherited: state.inherited.any(),
-            requested: state.request().is_some(),
-            shut_down: state.request().is_some_and(|request| request.reason.kind() == ReasonKind::HostDropped),
-            place: state.place(),
-        };
+        let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place: state.place() };
         // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
         let waker = state.waker.take();
         if state.timer.is_some() || state.cold.is_some() || state.inherited.waits_for_hard() {

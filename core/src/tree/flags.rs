@@ -96,7 +96,8 @@ pub(crate) const UNWANTED: u32 = 1 << 20;
 
 /// A shut-down has listed the scope, and is about to close it (L30): so the drop of its driver leaves that to it. Or a tree
 /// that is deep would need a deep stack: the body of a task drops the scope in it, whose tasks are closed, which drops their
-/// bodies, and so on. Set by `request_all`, before any body is dropped.
+/// bodies, and so on. Nothing is returned out of it any more, either. Set by `request_all`, before its request, and so before
+/// any body is dropped.
 pub(crate) const TO_CLOSE: u32 = 1 << 21;
 
 /// An observer follows the tasks of the tree. Set on the root before its first poll, and passed on as `FOLLOWED`.

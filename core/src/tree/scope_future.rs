@@ -33,7 +33,7 @@ use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
-use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, GIVEN_UP, PARENT_CANCELLED, PROPAGATED};
+use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, GIVEN_UP, PARENT_CANCELLED, PROPAGATED, TO_CLOSE};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef};
 use super::observing;
@@ -438,18 +438,14 @@ where
         match this.body.take_value() {
             Some(value) if !node.flagged(CUT) => Poll::Ready(Ending::Value(value)),
             // L30: this task will be dropped as soon as its poll returns.
-            _ if closed.inherited || closed.shut_down => {
+            _ if closed.inherited || node.flagged(TO_CLOSE) => {
                 // Asked again in each poll: the scope stays Closed.
                 *this.stage = Stage::Draining;
-                let node = this.node.insert(node);
-                if !closed.shut_down {
-                    assert_cancelled(node);
-                }
+                assert_cancelled(this.node.insert(node));
                 Poll::Pending
             }
-            // It was given up.
-            _ if !closed.requested => Poll::Ready(Ending::Cancelled(None)),
             _ => {
+                // None if it was given up.
                 let own = node.lock().request().map(|own| own.reason.clone());
                 Poll::Ready(Ending::Cancelled(own.map(|reason| (reason, node.origin.clone()))))
             }
@@ -458,11 +454,11 @@ where
 }
 
 /// Checks L18: a scope that was cancelled from further out never returns; so code that is not cancelled must not wait
-/// for it, or it would wait for ever and without a word.
+/// for it, or it would wait for ever and without a word. Unless the host is gone, which is told in other ways.
 ///
 /// The panic names both scopes, the usual causes and the fix.
 fn assert_cancelled(node: &NodeRef) {
-    if current::is_cancelled() || current::tree().is_none_or(|tree| tree.is_shut_down()) {
+    if node.flagged(TO_CLOSE) || current::is_cancelled() || current::tree().is_none_or(|tree| tree.is_shut_down()) {
         return;
     }
     let (parent, here) = (named(node.parent(), "the tree"), named(current::try_scope(), "no scope"));
