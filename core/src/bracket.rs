@@ -332,10 +332,6 @@ where
         }
         Some(output)
     }
-
-    fn failed(&self) -> bool {
-        false
-    }
 }
 
 impl<A, Acquired, R, B, Fut, T, C, Rel> Future for Bracket<A, Acquired, R, B, Fut, T, C>

@@ -9,7 +9,6 @@ use crate::events::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
 use crate::sys::Mutex;
-use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::tree::closing::ClosedNode;
 use crate::tree::current;
 use crate::tree::flags::{CUT, DAEMON, FAILED};
@@ -40,8 +39,6 @@ pub(crate) type Handler<E> = AssertUnwindSafe<Arc<dyn Fn(E, &Origin) + Send + Sy
 #[expect(unnameable_types, reason = "users have no use for it")]
 pub struct NurseryErrors<E> {
     errors: Mutex<Vec<Recorded<E>>>,
-    /// There are some. Most nurseries end without a look at their lock.
-    has_failed: AtomicBool,
     on_error: OnError<E>,
     /// Permits for children that are spawned within the nursery's limit.
     pub(crate) limit: Option<Arc<Semaphore>>,
@@ -50,19 +47,12 @@ pub struct NurseryErrors<E> {
 impl<E> NurseryErrors<E> {
     pub(crate) fn new(on_error: OnError<E>, limit: Option<usize>) -> Self {
         let limit = limit.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
-        NurseryErrors { errors: Mutex::new(Vec::new()), has_failed: AtomicBool::new(false), on_error, limit }
-    }
-
-    pub(crate) fn has_failed(&self) -> bool {
-        // Ordering: who has recorded one has ended by then.
-        self.has_failed.load(Ordering::Acquire)
+        NurseryErrors { errors: Mutex::new(Vec::new()), on_error, limit }
     }
 
     /// All errors, in the order in which they were recorded.
     pub(crate) fn take(&self) -> Vec<Recorded<E>> {
-        let mut errors = self.lock();
-        self.has_failed.store(false, Ordering::Release);
-        std::mem::take(&mut *errors)
+        std::mem::take(&mut *self.lock())
     }
 
     fn lock(&self) -> crate::sys::MutexGuard<'_, Vec<Recorded<E>>> {
@@ -93,10 +83,7 @@ impl<E: Debug> NurseryErrors<E> {
             Some(child) => Reason::new(ReasonKind::ChildFailed).with_task(child.clone()).with_text(text.to_owned()),
             None => Reason::new(ReasonKind::BodyFailed).with_text(text.to_owned()),
         });
-        let mut errors = self.lock();
-        errors.push(Recorded { error, child });
-        self.has_failed.store(true, Ordering::Release);
-        drop(errors);
+        self.lock().push(Recorded { error, child });
         node.flag(FAILED);
         if let Some(reason) = reason {
             node.request(reason, None);
@@ -193,17 +180,17 @@ mod tests {
 
     use super::*;
 
+    /// L31.
     #[test]
-    fn a_nursery_has_failed_as_long_as_it_has_errors() {
+    fn errors_are_kept_in_their_order_and_the_node_says_so() {
         let errors = NurseryErrors::<i32>::new(OnError::Collect, None);
         let node = errors.into_node(Origin::new("nursery", Location::caller()));
         let cell = errors_of(&node);
-        assert!(!cell.has_failed());
+        assert!(!node.flagged(FAILED));
         for error in [1, 2] {
             cell.record(&node, error, Some(node.origin.clone()));
         }
-        assert!(cell.has_failed());
+        assert!(node.flagged(FAILED));
         assert_eq!(cell.take().iter().map(|recorded| recorded.error).collect::<Vec<_>>(), [1, 2]);
-        assert!(!cell.has_failed(), "they were reported: whoever polls the nursery afterwards has none to return");
     }
 }

@@ -37,10 +37,6 @@ impl<T, E: Debug, H: HasErrors<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, 
         }
     }
 
-    fn failed(&self) -> bool {
-        self.errors.errors().has_failed()
-    }
-
     fn panicked(&mut self, node: &NodeRef) {
         NurseryErrors::report(node, self.errors.errors().take(), OrphanKind::Panicked);
     }

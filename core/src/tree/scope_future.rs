@@ -33,7 +33,7 @@ use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
-use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, GIVEN_UP, PARENT_CANCELLED, PROPAGATED, TO_CLOSE};
+use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, FAILED, GIVEN_UP, PARENT_CANCELLED, PROPAGATED, TO_CLOSE};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef};
 use super::observing;
@@ -49,11 +49,6 @@ pub(crate) trait Policy<R> {
     /// Makes the value of the output of a body that has returned. Records an error, if the construct knows what an
     /// error is, and returns none then. An inline scope that was ready at once has no node.
     fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<Self::Value>;
-
-    /// Returns whether errors were recorded: then they are the outcome, also when the scope was cancelled (L31).
-    fn failed(&self) -> bool {
-        false
-    }
 
     /// Hands recorded errors to the observer, because a panic of the scope takes precedence over them, and is about
     /// to resume (L32, L35).
@@ -431,7 +426,9 @@ where
             this.policy.panicked(&node);
             panic::resume_unwind(payload);
         }
-        if this.policy.failed() {
+        // Errors are the outcome, also when the scope was cancelled (L31); but those of a scope that was closed with its
+        // host were told to the observer.
+        if node.flagged(FAILED) && !node.is_shut_down() {
             return Poll::Ready(Ending::Failed);
         }
         // A value that is not returned, because a child was cut, is dropped with this `match`; no lock is held.
