@@ -1,9 +1,9 @@
 //! The future of every scope that is inside a task: it holds the body, the node holds the rest (L1).
 //!
 //! ```text
-//!   Fresh ──1──▶ Open ──2──▶ Draining ──3──▶ Done
-//!     └─────────────4────────────│───────────▲
-//!                                └──5──▶ parked: Draining for ever
+//!   Fresh ──1──▶ Entered ──2──▶ (its body is over) ──3──▶ Done
+//!     └─────────────4──────────────────│────────────────▲
+//!                                      └──5──▶ parked: so for ever
 //! ```
 //!
 //! 1. first poll: the node gets its place in the tree, unless it had one from the beginning (`attached`); an inline
@@ -89,10 +89,8 @@ pub(crate) enum Ending<V> {
 enum Stage {
     /// Not polled yet. The node, if there is one, has no place in a tree.
     Fresh,
-    /// In the tree, and the body is there.
-    Open,
-    /// The body is gone, and its value, if it left one, is in its place; `drain` is under way.
-    Draining,
+    /// In the tree. The body is there; or it is over, its value, if it left one, is in its place, and `drain` is under way.
+    Entered,
     /// It has returned, or was lost. The node is gone.
     Done,
 }
@@ -149,7 +147,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
         let stage = if current::try_scope().is_some() {
             enter_tree(&node);
             // It is polled once, whatever was requested (L13): `poll_open` sees that it never was.
-            Stage::Open
+            Stage::Entered
         } else {
             Stage::Fresh
         };
@@ -158,7 +156,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
 
     /// Makes a scope that has its place, and whose body is over and has left `value`: the rest of it.
     pub(crate) fn draining(node: NodeRef, value: V, policy: P) -> Self {
-        ScopeFuture::at(Stage::Draining, node, BodyState::Value { value: Some(value) }, policy)
+        ScopeFuture::at(Stage::Entered, node, BodyState::Value { value: Some(value) }, policy)
     }
 
     fn at(stage: Stage, node: NodeRef, body: BodyState<F, R, V>, policy: P) -> Self {
@@ -168,7 +166,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
 
     /// Returns whether the body is over, and what it leaves is not.
     pub(crate) fn is_draining(&self) -> bool {
-        self.stage == Stage::Draining
+        self.stage == Stage::Entered && self.body.is_over()
     }
 
     /// Returns the policy, for what the construct has kept in it.
@@ -209,7 +207,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     /// dropped as fields are.
     pub(crate) fn abandon(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();
-        let live = matches!(this.stage, Stage::Open | Stage::Draining);
+        let live = *this.stage == Stage::Entered;
         *this.stage = Stage::Done;
         let mut body = this.body;
         match this.node.take() {
@@ -262,9 +260,9 @@ where
         } else if !self.goes_on() {
             return Poll::Pending;
         }
-        if self.stage == Stage::Open {
+        if !self.body.is_over() {
             let this = self.as_mut().project();
-            let Some(node) = &*this.node else { unreachable!("it is open, and not an inline one") };
+            let Some(node) = &*this.node else { unreachable!("it was entered, and is not an inline one") };
             let step = poll_open(node, this.body, cx);
             if !self.as_mut().after_open(step, cx.waker()) {
                 return Poll::Pending;
@@ -286,7 +284,7 @@ where
             return false;
         }
         // Before anything that may panic: a future that was polled once is never entered again.
-        *this.stage = Stage::Open;
+        *this.stage = Stage::Entered;
         this.node.as_ref().map(enter_tree).is_none()
     }
 
@@ -306,11 +304,10 @@ where
     /// Returns whether it has ended; if not, it is to be cancelled, and polled on. Resumes the panic of a destructor.
     pub(crate) fn give_up(mut self: Pin<&mut Self>) -> bool {
         let this = self.as_mut().project();
-        let Some(node) = this.node.as_ref().filter(|node| *this.stage == Stage::Open && node.is_bare()) else {
+        let Some(node) = this.node.as_ref().filter(|node| *this.stage == Stage::Entered && node.is_bare()) else {
             return false;
         };
         node.flag(GIVEN_UP | CANCELLED | PROPAGATED);
-        *this.stage = Stage::Draining;
         discard(node, this.body);
         self.poll_drain(&mut Context::from_waker(Waker::noop())).is_ready()
     }
@@ -381,7 +378,6 @@ where
         if step == Step::Pending {
             return false;
         }
-        *this.stage = Stage::Draining;
         let output = this.body.as_mut().take();
         if let Some(value) = output.and_then(|output| this.policy.settle(Some(node), output)) {
             this.body.as_mut().put(value);
@@ -437,7 +433,7 @@ where
             // L30: this task will be dropped as soon as its poll returns.
             _ if closed.inherited || node.flagged(TO_CLOSE) => {
                 // Asked again in each poll: the scope stays Closed.
-                *this.stage = Stage::Draining;
+                *this.stage = Stage::Entered;
                 assert_cancelled(this.node.insert(node));
                 Poll::Pending
             }
