@@ -95,7 +95,10 @@ impl Future for Job {
         let poll = with_budget(|| match &mut self.0 {
             Work::Task(node) => node.poll_task(cx),
             Work::Reaper(node) => node.drain(Driver::Reaper, cx).map(|closed| abandon::end_reaped(node, closed)),
-            Work::Sentinel(tree) => tree.upgrade().map_or(Poll::Ready(()), |tree| tree.poll_ended(cx)),
+            Work::Sentinel(tree) => match tree.upgrade().and_then(|tree| tree.root()) {
+                Some(root) => root.poll_outcome(cx),
+                None => Poll::Ready(()),
+            },
             Work::Over => Poll::Ready(()),
         });
         // The node is given up at once, and not when the runtime drops the job, which may be much later.

@@ -262,7 +262,8 @@ pub(crate) struct State {
     /// the end of a Pending poll; taken (not cloned) by each wake-up, so that it is called once for each poll. None:
     /// nobody has polled the scope yet, or it was woken since, or the scope is Closed.
     pub(crate) waker: Option<Waker>,
-    /// Wakes whoever awaits the end of a task through its handle. None if nobody does, and once the task has ended.
+    /// Wakes whoever awaits the end of a task through its handle; of a root, the sentinel of its tree. None if nobody does,
+    /// and once that has ended.
     pub(super) joiner: Option<Waker>,
     /// The rest. None as long as the scope has had nothing of it: no request, no finalizer and no panic. Never freed before
     /// the node.

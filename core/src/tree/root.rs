@@ -213,7 +213,6 @@ impl Tree {
             reap: |tree, node| tree.runtime.spawn(Job::reaper(node)),
             observer: PlainMutex::new(Arc::new(PrintOrphans)),
             root: PlainMutex::default(),
-            sentinel: PlainMutex::default(),
             shut_down: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             cut_off: PlainMutex::default(),
@@ -237,10 +236,8 @@ impl Tree {
     /// lock may be held.
     fn end(&self, dropped: bool) {
         self.timers.disarm();
-        // Ordering: first the root, by which `poll_ended` knows the end, then the waker.
         let root = self.root.lock().take();
-        drop(root);
-        let sentinel = self.sentinel.lock().take();
+        let sentinel = root.and_then(|root| root.set_outcome(TaskStatus::Finished));
         sentinel.into_iter().for_each(waking::wake);
         let report = *self.cut_off.lock();
         // Also where the runtime refused a reaper, and what it was to finish was cut off.

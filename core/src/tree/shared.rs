@@ -7,7 +7,6 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use super::node::NodeRef;
 use super::panic::drop_payload;
@@ -50,9 +49,6 @@ pub(crate) struct Tree {
     /// How many requests were made in the tree: the clock by which [`ended_before`](NodeRef::ended_before) tells
     /// whether a task had ended before the code that awaits it was cancelled (L14).
     pub(super) requests: AtomicU32,
-    /// The waker of the tree's [sentinel](super::job::Job::sentinel), which waits for the end. None before its first
-    /// poll, and if there is no sentinel.
-    pub(super) sentinel: PlainMutex<Option<Waker>>,
     /// The counts of tasks and finalizers that were cut off with the host, or because a runtime refused a reaper:
     /// added to by `shut_down`, and reported by `end`.
     pub(super) cut_off: PlainMutex<HostDropped>,
@@ -138,15 +134,5 @@ impl Tree {
         // that its end is not taken for one that came before.
         let number = self.requests.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
         if number == 0 { self.next_request() } else { number }
-    }
-
-    /// Polls for the sentinel: ready when the tree has ended.
-    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // No lock is held while a waker is cloned or dropped (L36).
-        let waker = cx.waker().clone();
-        let old = self.sentinel.lock().replace(waker);
-        drop(old);
-        // Ordering: after the waker was left: whoever ends the tree meanwhile finds that.
-        if self.root.lock().is_none() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

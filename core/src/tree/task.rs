@@ -154,7 +154,7 @@ impl NodeRef {
     }
 
     /// Polls for the end of the task. If it has not ended, whoever polls this is woken when it has. One waker is
-    /// kept: a task has one handle.
+    /// kept: a task has one handle. A root is polled by its tree's [sentinel](super::job::Job::sentinel).
     ///
     /// Models: `races/scopes.rs`, `a_cancel_races_with_the_completion`; `races/local.rs`,
     /// `the_end_of_a_child_races_with_whoever_awaits_it`.
@@ -203,7 +203,7 @@ impl NodeRef {
 
     /// Sets the outcome, unless it is set (by a shut-down, say), and notes which requests came before it. Returns the
     /// waker of whoever awaits it, to be called without the lock.
-    fn set_outcome(&self, status: TaskStatus) -> Option<Waker> {
+    pub(super) fn set_outcome(&self, status: TaskStatus) -> Option<Waker> {
         let mut state = self.lock();
         if self.outcome().is_some() {
             return None;
