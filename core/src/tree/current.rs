@@ -8,11 +8,10 @@
 
 mod checkpoint;
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::frames::{CurrentFrame, inline_of, node_of, node_or_default, with_current};
+use super::frames::{CurrentFrame, node_of, node_or_default, node_or_parts, with_current};
 use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
 use super::observing;
@@ -70,11 +69,9 @@ fn promote(place: &CurrentFrame, outside: &NodeRef) -> NodeRef {
         Some(outer) if node_of(outer).is_none() => &promote(outer, outside),
         _ => outside,
     };
+    let Err(inline) = node_or_parts(place) else { unreachable!("the caller has found no node") };
     // A copy of the parts as they are now: a deadline that was found to be over is noted in them.
-    let Some(inline) = inline_of(place).map(Cell::get) else {
-        unreachable!("it has no node: it was entered as an inline one")
-    };
-    let node = inline.promote(above, None);
+    let node = inline.get().promote(above, None);
     // For verdicts (L12) it has been on the stack, in its first poll, since it was entered; `was_polled_inline` ends
     // that.
     node.polled.begin(scope.wakes);

@@ -64,23 +64,19 @@ impl Scope {
     }
 }
 
-/// Returns the node of a frame's scope; none as long as that is inline.
+/// Returns the node of a frame's scope; as long as that is inline, the parts with which it was entered.
 #[inline]
-pub(super) fn node_of(frame: &CurrentFrame) -> Option<&NodeRef> {
+pub(super) fn node_or_parts(frame: &CurrentFrame) -> Result<&NodeRef, &Cell<InlineScope>> {
     match frame.lent() {
-        Entered::One(node) => Some(node),
-        Entered::Other(_) => frame.value().node.get(),
+        Entered::One(node) => Ok(node),
+        Entered::Other(inline) => frame.value().node.get().ok_or(inline),
     }
 }
 
-/// Returns the parts with which a frame was entered, if that was as an inline scope; also if it has been promoted
-/// since.
+/// Returns the node of a frame's scope; none as long as that is inline.
 #[inline]
-pub(super) fn inline_of(frame: &CurrentFrame) -> Option<&Cell<InlineScope>> {
-    match frame.lent() {
-        Entered::One(_) => None,
-        Entered::Other(inline) => Some(inline),
-    }
+pub(super) fn node_of(frame: &CurrentFrame) -> Option<&NodeRef> {
+    node_or_parts(frame).ok()
 }
 
 crate::sys::thread_local! {

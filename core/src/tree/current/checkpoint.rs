@@ -9,7 +9,7 @@ use super::try_scope;
 use crate::Instant;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED};
-use crate::tree::frames::{inline_of, node, node_of, node_or_default, with_current};
+use crate::tree::frames::{node, node_of, node_or_default, node_or_parts, with_current};
 use crate::tree::node::Cold;
 
 /// What code learns where it may have to wait. The default is that of a tree in which nothing is going on.
@@ -84,12 +84,12 @@ fn is_cancelled_slowly(by_clock: bool) -> bool {
         let (mut over, mut now) = (false, None);
         let mut next = top;
         while let Some(frame) = next {
-            if let Some(node) = node_of(frame) {
-                return over || if by_clock { node.is_cancelled() } else { node.flagged(CANCELLED) };
-            }
+            let kept = match node_or_parts(frame) {
+                Ok(node) => return over || if by_clock { node.is_cancelled() } else { node.flagged(CANCELLED) },
+                Err(inline) => inline,
+            };
             // All inline scopes whose time is over are noted as that, up to a shield: so a promotion that comes later
             // requests them at once, by the same look at the clock.
-            let Some(kept) = inline_of(frame) else { unreachable!("it has no node: it was entered as an inline one") };
             let mut inline = kept.get();
             over |= inline.over;
             if by_clock && inline.deadline != Instant::NEVER {
