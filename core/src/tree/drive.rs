@@ -509,19 +509,16 @@ impl NodeRef {
         let mut state = self.lock();
         state.cold_mut().polls_finalizer = false;
         match result {
-            Ok(Some(running)) => {
-                if state.life == Life::Closed {
-                    drop(state);
-                    drop(running);
-                    return true;
-                }
+            Ok(Some(running)) if state.life != Life::Closed => {
                 state.cold_mut().running = Some(running);
                 driver.is_replaced(self)
             }
-            Ok(None) => true,
-            Err(payload) => {
+            // It is over; or it is dropped here, without the lock.
+            over => {
                 drop(state);
-                self.panicked(payload);
+                if let Err(payload) = over {
+                    self.panicked(payload);
+                }
                 true
             }
         }
