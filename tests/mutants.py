@@ -46,7 +46,7 @@ MUTANTS = [
     ("installed-root-fails", "tree/request.rs", "state.life == Life::Closed || frames::default_root() == Some(self)", "state.life == Life::Closed"),
     ("lost-job-is-cut", "tree/abandon.rs", "if node.kind != Kind::Thread {", "if true {"),
     ("root-blames-its-own-host", "tree/root.rs", "if !std::mem::replace(this.torn_down, true) {", "if false {"),
-    ("root-is-polled-in-vain", "tree/root.rs", "if !first && node.is_polled_in_vain(cx.waker()) {", "if false {"),
+    ("root-is-polled-in-vain", "tree/root.rs", "if !first && !node.woken.load(Ordering::Acquire) {", "if false {"),
     ("shut-down-root-leaves-no-waker", "tree/drive.rs", "if registered || !self.register(driver, cx.waker()) {", "if registered || shuts_down() || !self.register(driver, cx.waker()) {"),
     ("shut-down-driver-is-not-told", "tree/drive.rs", "        if lost {\n            without_counting", "        if lost && driver.is_replaced(self) {\n            without_counting"),
     ("root-body-goes-first", "tree/root.rs", "                abandon::request_all(&node);\n", ""),

@@ -252,22 +252,6 @@ impl NodeRef {
         }
     }
 
-    /// Returns whether nobody has woken the scope since the last poll, so that this one has nothing to do. Keeps the
-    /// waker that the driver has now.
-    ///
-    /// For the root: an executor may poll it along with each task that it runs on the same thread, as smol's does. If
-    /// its body was polled every time, it would be on the stack at many an instant, and no request would find it
-    /// blocked then (L12).
-    pub(crate) fn is_polled_in_vain(&self, waker: &Waker) -> bool {
-        // Ordering: what came before a wake-up is seen in the poll that finds it. One that is not seen here calls the
-        // waker that was left, or is found by `register`.
-        if self.woken.load(Ordering::Acquire) {
-            return false;
-        }
-        self.register(Driver::Own, waker);
-        true
-    }
-
     /// Keeps the waker of whoever drives the scope, after [`touch`](NodeRef::touch) in the same poll. Returns whether
     /// it may be another one than before: then the caller looks once more at what it waits for. No lock may be held.
     ///

@@ -38,7 +38,7 @@ use crate::reason::Origin;
 use crate::runtime::Runtime;
 use crate::runtime::budget::with_budget;
 use crate::sys::PlainMutex;
-use crate::sys::atomic::{AtomicBool, AtomicU32};
+use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Makes `future` the body of a new tree on `runtime`. For adapters: an application calls their `run` or `attach`.
 ///
@@ -180,7 +180,12 @@ impl<F: Future<Output = T>, T> Root<F, T> {
                 this.tree.runtime.name(),
             );
         }
-        if !first && node.is_polled_in_vain(cx.waker()) {
+        // Nobody has woken it since the last poll. An executor may poll it along with each task that it runs on the same
+        // thread, as smol's does. If its body was polled every time, it would be on the stack at many an instant, and no
+        // request would find it blocked then (L12). Ordering: what came before a wake-up is seen in the poll that finds it.
+        // One that is not seen here calls the waker that was left, or is found by `register`.
+        if !first && !node.woken.load(Ordering::Acquire) {
+            node.register(Driver::Own, cx.waker());
             return Poll::Pending;
         }
         if !this.body.is_over() && poll_open(node, this.body.as_mut(), cx) == Step::Pending {
