@@ -133,8 +133,6 @@ pub(crate) fn signed(reason: Reason) -> Reason {
     if reason.kind() != ReasonKind::Explicit || reason.task().is_some() {
         return reason;
     }
-    match task_origin() {
-        Some(task) => reason.with_task(task),
-        None => reason,
-    }
+    let Some(task) = task_origin() else { return reason };
+    reason.with_task(task)
 }
