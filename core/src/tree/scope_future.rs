@@ -242,7 +242,7 @@ where
 {
     type Output = Ending<V>;
 
-    /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `poll_inline` or `poll_open`,
+    /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `enter_inline` or `poll_open`,
     /// and `current::enter`. What they have to do besides is done in functions of its own, so that their frames stay
     /// small.
     ///
@@ -250,7 +250,9 @@ where
     /// same poll, the scope is drained. Only if the body was cut, and the task has no budget left, in the next one.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.as_mut().enter() {
-            if let Some((node, result)) = self.as_mut().poll_inline(cx) {
+            let this = self.as_mut().project();
+            // None if nothing was polled, because the scope cannot do without a node.
+            if let Some((node, result)) = current::enter_inline(this.inline, || this.body.poll(cx)) {
                 if let Some(ending) = ready!(self.as_mut().after_inline(node, result, cx.waker())) {
                     return Poll::Ready(ending);
                 }
@@ -310,13 +312,6 @@ where
         node.flag(GIVEN_UP | CANCELLED | PROPAGATED);
         discard(node, this.body);
         self.poll_drain(&mut Context::from_waker(Waker::noop())).is_ready()
-    }
-
-    /// Polls the body for the first time, without a node. Returns the node that the scope got meanwhile, and the
-    /// result; none if nothing was polled, because the scope cannot do without a node.
-    fn poll_inline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<(Option<NodeRef>, thread::Result<Poll<()>>)> {
-        let this = self.project();
-        current::enter_inline(this.inline, || this.body.poll(cx))
     }
 
     /// Gives the scope its node; `driver` is the waker of a first poll that is over.
