@@ -33,19 +33,10 @@ pub(crate) fn begin(tree: &Tree, root: &NodeRef) {
     opened(root);
 }
 
-/// Tells that a task was admitted, and is about to be handed to the runtime: so before its first poll, which may be
-/// on another thread.
-#[inline]
+/// Tells that a task was admitted, as a scope and as a task, and is about to be handed to the runtime: so before its first
+/// poll, which may be on another thread. The parent of a task is the next task further out, not the scope in which its
+/// nursery is.
 pub(crate) fn spawned(node: &NodeRef) {
-    if node.flagged(FOLLOWED | FOLLOWED_TASKS) {
-        has_spawned(node);
-    }
-}
-
-/// Tells of a new task, as a scope and as a task. The parent of a task is the next task further out, not the scope in
-/// which its nursery is.
-#[cold]
-fn has_spawned(node: &NodeRef) {
     opened(node);
     if node.flagged(FOLLOWED_TASKS) {
         let parent = node.and_above().skip(1).find(|above| above.kind == Kind::Task);
