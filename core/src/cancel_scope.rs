@@ -360,7 +360,7 @@ impl ScopeHandle {
     #[must_use]
     pub fn dump(&self) -> Dump {
         let state = self.node.lock();
-        let entered = state.parent.is_some() && state.life != Life::Closed;
+        let entered = state.place.is_some() && state.life != Life::Closed;
         drop(state);
         Dump::of(entered.then_some(&self.node))
     }
@@ -369,7 +369,7 @@ impl ScopeHandle {
     fn catch_up(&self) {
         let state = self.node.lock();
         let pending = state.request().is_none() && state.deadline != Instant::NEVER && state.life != Life::Closed;
-        let entered = state.parent.is_some();
+        let entered = state.place.is_some();
         drop(state);
         if !pending {
             return;
@@ -445,7 +445,7 @@ pub fn deadline() -> Option<Instant> {
         earliest = earliest.min(if behind == ShieldLevel::None { soft } else { hard });
         // After the scope's own deadline: a shield does not hold off that.
         behind = behind.max(node.kind.shield());
-        next = if behind == ShieldLevel::Full { None } else { state.parent.clone() };
+        next = if behind == ShieldLevel::Full { None } else { state.parent().cloned() };
     }
     (earliest != Instant::NEVER).then_some(earliest)
 }
@@ -468,7 +468,7 @@ pub fn reason() -> Option<Reason> {
         if let Some(request) = state.request() {
             return Some(request.reason.clone());
         }
-        next = if node.kind.shield() == ShieldLevel::Full { None } else { state.parent.clone() };
+        next = if node.kind.shield() == ShieldLevel::Full { None } else { state.parent().cloned() };
     }
     None
 }

@@ -265,7 +265,7 @@ fn look_up(mut take: impl FnMut(&Binding) -> bool) {
     while let Some(node) = next {
         let state = node.lock();
         let binding = state.cold.as_ref().and_then(|cold| cold.binding.clone());
-        let parent: Option<NodeRef> = state.parent.clone();
+        let parent: Option<NodeRef> = state.parent().cloned();
         // No user code below the lock (L36): a binding that is let go of may be the last of its value.
         drop(state);
         if binding.is_some_and(|binding| (binding.inherited || !left_task) && take(&binding)) {

@@ -467,7 +467,7 @@ impl Route {
         if !tell() {
             return Moved::CallerCancelled;
         }
-        let link = interim.children.remove(child.slot, &self.child);
+        let link = child.place.as_ref().and_then(|place| interim.children.remove(place.slot, &self.child));
         let place = above.attachment(target, Role::Child);
         above.children.insert(Role::Child, self.child.clone());
         let answered = interim.cold_mut().start_into.take();

@@ -22,7 +22,7 @@
 use super::cancel_state::CancelState;
 use super::children::Role;
 use super::flags::{CANCELLED, DAEMON, KEPT, LATE, PARENT_CANCELLED, PROPAGATED, TIMED};
-use super::node::{Attachment, Life, NodeRef, State};
+use super::node::{Attachment, Life, NodeRef, Place, State};
 use crate::Instant;
 use crate::sys::atomic::Ordering;
 
@@ -32,8 +32,7 @@ impl Attachment {
     /// it cancelled from its beginning.
     pub(crate) fn nowhere(top: &NodeRef) -> Self {
         Attachment {
-            parent: top.clone(),
-            slot: u32::MAX,
+            place: Place { parent: top.clone(), slot: u32::MAX },
             requests: CancelState::own(Instant::LAST),
             flags: PARENT_CANCELLED | PROPAGATED | top.flags_of(KEPT),
         }
@@ -53,16 +52,15 @@ impl State {
         if role == Role::Daemon {
             flags |= DAEMON;
         }
-        Attachment { parent: this.clone(), slot, requests, flags }
+        Attachment { place: Place { parent: this.clone(), slot }, requests, flags }
     }
 
     /// Moves the task whose state this is to a place that was made for it: from the nursery of a `start` to its
     /// target. What reached it where it was is forgotten; what reached the scopes below it, `inherit_anew` sees to.
     /// Returns the old parent, to be dropped where no lock is held.
-    pub(crate) fn move_to(&mut self, place: &Attachment) -> Option<NodeRef> {
-        self.inherited = place.requests;
-        self.slot = place.slot;
-        self.parent.replace(place.parent.clone())
+    pub(crate) fn move_to(&mut self, there: &Attachment) -> Option<Place> {
+        self.inherited = there.requests;
+        self.place.replace(there.place.clone())
     }
 
     /// Links a child in its place. Returns whether the nursery has to be woken: a daemon that comes
@@ -112,7 +110,7 @@ impl NodeRef {
                 above.children.insert(role, node);
                 return made;
             }
-            let next = above.parent.clone();
+            let next = above.parent().cloned();
             drop(above);
             match next {
                 Some(next) => further = Some(next),
@@ -125,16 +123,15 @@ impl NodeRef {
     /// [`attach`](NodeRef::attach) returns. No lock may be held.
     ///
     /// Model: `races/scopes.rs`, `a_request_races_with_those_who_come`.
-    pub(super) fn inherit(&self, place: Attachment) -> bool {
-        let (flags, inherited) = place.behind(self.kind.shield());
+    pub(super) fn inherit(&self, there: Attachment) -> bool {
+        let (flags, inherited) = there.behind(self.kind.shield());
         let mut state = self.lock();
         if flags & CANCELLED != 0 && !self.flagged(CANCELLED) {
             self.polled.judge_moved();
         }
         state.inherited = state.inherited.join(inherited);
         // A parent that is let go of may be the last reference to it: dropped below, without the lock.
-        let old = state.parent.replace(place.parent);
-        state.slot = place.slot;
+        let old = state.place.replace(there.place);
         let counts = state.deadline != Instant::NEVER || state.cold.is_some();
         // Counts as woken, as in `Node::new`: if nobody polls it in a cancelled parent, it is found to be passed over
         // (L16).

@@ -42,7 +42,7 @@ impl NodeRef {
         state.life = Life::Closed;
         // An abandoned scope may be closed while a body that has escaped opens something in it (L28).
         debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
-        let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place: state.place() };
+        let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place: state.place.clone() };
         // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
         let waker = state.waker.take();
         if state.timer.is_some() || state.cold.is_some() || state.inherited.waits_for_hard() {

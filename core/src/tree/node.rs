@@ -196,10 +196,8 @@ impl RefUnwindSafe for Node {}
 /// A scope's place below its parent, with what reaches it there; made under the parent's lock (Invariant 2), and used
 /// at once, or right after the lock is released.
 pub(crate) struct Attachment {
-    /// The parent: a scope that is not Closed, but for `nowhere`.
-    pub(super) parent: NodeRef,
-    /// The key under which it is listed there; `u32::MAX` if it is not.
-    pub(super) slot: u32,
+    /// Below a scope that is not Closed, but for `nowhere`.
+    pub(super) place: Place,
     /// All requests that reach the parent's code, those on the parent itself included. The scope's own shield is still
     /// to be applied: see [`behind`](Attachment::behind).
     pub(super) requests: CancelState,
@@ -208,10 +206,14 @@ pub(crate) struct Attachment {
     pub(super) flags: u32,
 }
 
-/// Where a scope is listed: the scope above, and the slot there.
+/// Where a scope is listed.
+#[derive(Clone)]
 pub(crate) struct Place {
+    /// The scope above: the parent of L1, later maybe that of L25, or the target of a `start`.
     pub(crate) parent: NodeRef,
-    pub(super) slot: u32,
+    /// The key in the parent's children table. It is used again when the scope has left; so the table compares the
+    /// node, too. `u32::MAX` below a parent that was closed with its host, where the scope was never listed.
+    pub(crate) slot: u32,
 }
 
 /// A request that stands (L6): the reason and the times never change, but that `hard` may come forward.
@@ -241,13 +243,9 @@ enum TreeLink {
 pub(crate) struct State {
     /// How far the scope has come. Moved by its driver, by `abandon` and by `shut_down`, under this lock.
     pub(crate) life: Life,
-    /// The scope above: the parent of L1, later maybe that of L25, or the target of a `start`. None for a root, and
-    /// before the entry; set once, it is exchanged but never taken away, also not when the scope has left the
-    /// parent's table.
-    pub(crate) parent: Option<NodeRef>,
-    /// The key in the parent's children table. It is used again when the scope has left; so the table compares the
-    /// node, too. `u32::MAX` below a parent that was closed with its host, where the scope was never listed.
-    pub(crate) slot: u32,
+    /// The scope's place. None for a root, and before the entry; set once, it is exchanged but never taken away, also not
+    /// when the scope has left the parent's table.
+    pub(crate) place: Option<Place>,
     /// Requests from further out that reach this scope, as far as its own shield lets them. Written by `propagate`,
     /// `inherit` and, for the move of a `start`, anew.
     pub(crate) inherited: CancelState,
@@ -319,10 +317,9 @@ impl State {
         self.cold.as_ref().map_or(Duration::ZERO, |cold| cold.grace)
     }
 
-    /// Returns the scope's place; none of a root, and before the entry.
-    #[inline]
-    pub(crate) fn place(&self) -> Option<Place> {
-        self.parent.clone().map(|parent| Place { parent, slot: self.slot })
+    /// Returns the scope above; none above a root, and before the entry.
+    pub(crate) fn parent(&self) -> Option<&NodeRef> {
+        self.place.as_ref().map(|place| &place.parent)
     }
 
     /// Returns how many finalizers wait or run, one that was taken out to be polled included.
@@ -424,13 +421,13 @@ impl NodeRef {
 
     /// Returns the scope's place. As [`parent`](NodeRef::parent).
     pub(super) fn place(&self) -> Option<Place> {
-        self.lock().place()
+        self.lock().place.clone()
     }
 
     /// Returns the scope above; none above a root, and before the entry. It may change as soon as the lock is
     /// released.
     pub(crate) fn parent(&self) -> Option<NodeRef> {
-        self.lock().parent.clone()
+        self.lock().parent().cloned()
     }
 }
 
@@ -491,14 +488,14 @@ impl Deref for NodeRef {
 }
 
 impl Node {
-    /// Makes a node; with `place`, what reaches it there is set from the beginning, so that there is no moment at
+    /// Makes a node; with an attachment, what reaches it there is set from the beginning, so that there is no moment at
     /// which it would not be.
     #[inline(always)]
-    pub(super) fn new(kind: Kind, origin: Origin, place: Option<Attachment>, on_orphaned: fn(&NodeRef)) -> Self {
+    pub(super) fn new(kind: Kind, origin: Origin, attachment: Option<Attachment>, on_orphaned: fn(&NodeRef)) -> Self {
         crate::live_counts::node_made(kind == Kind::Task);
         let (flags, inherited) =
-            place.as_ref().map_or((0, CancelState::default()), |place| place.behind(kind.shield()));
-        let slot = place.as_ref().map_or(0, |place| place.slot);
+            attachment.as_ref().map_or((0, CancelState::default()), |there| there.behind(kind.shield()));
+        let place = attachment.map(|there| there.place);
         let tree = place.as_ref().and_then(|place| place.parent.tree().cloned());
         Node {
             kind,
@@ -520,8 +517,7 @@ impl Node {
             waits: AtomicBool::new(false),
             state: PlainMutex::new(State {
                 life: Life::Open,
-                parent: place.map(|place| place.parent),
-                slot,
+                place,
                 inherited,
                 deadline: Instant::NEVER,
                 timer: None,
@@ -647,6 +643,6 @@ impl Drop for Node {
 impl Node {
     /// Takes the parent out of a node that nobody else refers to; so without locking.
     fn take_parent(&mut self) -> Option<NodeRef> {
-        self.state.get_mut().parent.take()
+        Some(self.state.get_mut().place.take()?.parent)
     }
 }

@@ -88,7 +88,7 @@ fn asked_at(node: &NodeRef) -> Option<Instant> {
 #[inline]
 pub(crate) fn opened(node: &NodeRef) {
     if node.flagged(FOLLOWED) {
-        let parent = node.lock().parent.as_ref().map(id);
+        let parent = node.lock().parent().map(id);
         scope(node, ScopeEvent::Opened { parent });
     }
 }

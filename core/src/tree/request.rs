@@ -77,7 +77,7 @@ impl NodeRef {
             let now = tree.map_or(Instant::from_nanos(0), |tree| tree.now());
             let state = self.lock();
             // Once more, if it was entered meanwhile, by another thread: then there is a clock.
-            if tree.is_some() || state.parent.is_none() {
+            if tree.is_some() || state.place.is_none() {
                 break (tree, now, state);
             }
         };

@@ -182,7 +182,7 @@ impl Node {
             return None;
         }
         let state = self.lock();
-        if state.life != Life::Closed && !self.flagged(ORPHAN) { state.parent.clone() } else { None }
+        if state.life != Life::Closed && !self.flagged(ORPHAN) { state.parent().cloned() } else { None }
     }
 
     /// Returns whether the scope may hold up the delivery of the one around: children do not (L15), and a root has
