@@ -21,7 +21,7 @@ use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 
 pub(crate) use super::frames::{
-    default_root, depth, enter, enter_begun, enter_inline, innermost, is_inside, set_default, with_tree,
+    default_root, depth, enter, enter_inline, innermost, is_inside, set_default, with_tree,
 };
 pub(crate) use super::no_context::no_context_for;
 pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, waits_no_more};

@@ -129,7 +129,7 @@ pub(crate) fn default_root() -> Option<&'static NodeRef> {
 /// Runs `f` with `node` as the innermost scope, and catches its panic. For each poll and each drop of a body (L38).
 /// No lock may be held: `f` is user code.
 ///
-/// Panics are caught here and in `enter_begun`, and nowhere else on the way from a body to its driver, so that each
+/// Panics are caught here and in `enter_inline`, and nowhere else on the way from a body to its driver, so that each
 /// ends in the scope in which it happened (L32). The frame is left in a panic, too.
 #[inline]
 pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<R> {
@@ -176,21 +176,17 @@ pub(crate) fn enter_inline<R>(
         let many = around.is_some_and(|around| around.value().inlines == MAX_INLINE);
         !many && inline.kind != Kind::Graceful && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
     });
-    if enters { Some(enter_begun(inline, f)) } else { None }
-}
-
-/// Runs `f` in an inline scope that has begun. Returns the node that it has been promoted to, if it was.
-///
-/// The parts are lent as a `Cell`, because code inside may find the deadline passed, and notes that in them (see
-/// `is_cancelled_slowly`).
-#[inline]
-pub(crate) fn enter_begun<R>(inline: &mut InlineScope, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
-    STACK.with(|stack| {
+    if !enters {
+        return None;
+    }
+    Some(STACK.with(|stack| {
         let scope = stack.with_top(|around| Scope::inside(around, None));
+        // As a `Cell`, because code inside may find the deadline passed, and notes that in the parts (see
+        // `is_cancelled_slowly`).
         let lent = Entered::Other(Cell::from_mut(inline));
         let (scope, result) = stack.enter(scope, lent, || panic::catch_unwind(AssertUnwindSafe(f)));
         (scope.node.into_inner(), result)
-    })
+    }))
 }
 
 /// Returns whether `node` is the innermost scope; outside of any tree, whether it is the installed root. An inline one

@@ -1,10 +1,10 @@
 //! An *inline* scope (a timeout, a shield) has no node while its first poll lasts: all there is of it is the parts it
-//! would be made of. It becomes a node when something inside needs one, or when that poll ends Pending; most never
-//! do.
+//! would be made of. It becomes a node when something inside needs one, or when that poll ends Pending or in a panic; most
+//! never do.
 //!
 //! ```text
 //!    new ──▶ start: its deadline is an instant ──▶ first poll ─┬─ Ready ──▶ gone: no node, no timer
-//!                                                              ├─ Pending ─────────────────────┐
+//!                                                              ├─ Pending, or a panic ─────────┐
 //!                                                              └─ code inside needs a node ────┴▶ promote
 //! ```
 //!

@@ -37,7 +37,6 @@ use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, FAILED, GIVEN_UP, PAREN
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef};
 use super::observing;
-use super::panic::drop_payload;
 use crate::body::{Body, BodyState};
 use crate::reason::{Origin, Reason};
 
@@ -335,27 +334,15 @@ where
         *this.node = node;
         let driver = this.node.as_ref().map(|_| waker);
         if driver.is_none() {
-            match result {
-                Ok(Poll::Pending) => self.as_mut().make_node(Some(waker)),
-                Ok(Poll::Ready(())) => {
-                    *this.stage = Stage::Done;
-                    let mut body = this.body;
-                    // No node: nothing was opened inside and nothing was registered, or it would have one. So there
-                    // is nothing to drain, and nobody to be told.
-                    let output = body.as_mut().take();
-                    let value = output.and_then(|output| this.policy.settle(None, output));
-                    return Poll::Ready(Some(value.map_or(Ending::Failed, Ending::Value)));
-                }
-                Err(payload) => {
-                    *this.stage = Stage::Done;
-                    let body = this.body;
-                    // L32: the panic goes on at once, since there is nothing to wait for. The rest of the body is
-                    // dropped in its scope (L38).
-                    let (_, dropped) = current::enter_begun(this.inline, || body.empty());
-                    drop_payload(dropped.err());
-                    panic::resume_unwind(payload);
-                }
+            if let Ok(Poll::Ready(())) = result {
+                *this.stage = Stage::Done;
+                // No node: nothing was opened inside and nothing was registered, or it would have one. So there is
+                // nothing to drain, and nobody to be told.
+                let value = this.body.take().and_then(|output| this.policy.settle(None, output));
+                return Poll::Ready(Some(value.map_or(Ending::Failed, Ending::Value)));
             }
+            // Also for a panic: the destructors of the body may open something.
+            self.as_mut().make_node(Some(waker));
         }
         let this = self.as_mut().project();
         let Some(node) = this.node.as_ref() else { this.inline.no_context() };
