@@ -230,10 +230,10 @@ pub(crate) struct Request {
 /// The tree of a scope. Two variants, because most nodes are made when their tree is known, and to make a cell that is
 /// set takes a hundred instructions.
 enum TreeLink {
-    /// Of a scope that is made for its place.
+    /// Of a scope that is made for its place, or of a root.
     Known(Arc<Tree>),
     /// Of one that was made before it had a place, because there are handles to it: set by `keep_tree` just before it
-    /// is attached. Of a root, set when it is made.
+    /// is attached.
     Late(OnceLock<Arc<Tree>>),
 }
 
@@ -364,8 +364,14 @@ impl State {
 }
 
 impl NodeRef {
-    /// Makes a scope that has no parent yet: a root, or one that there are handles to before it is entered.
-    /// `enter_tree` has to follow for all but roots.
+    /// Makes the root of a tree.
+    pub(super) fn root(origin: Origin, tree: Arc<Tree>) -> Self {
+        let mut node = Node::new(Kind::Root, origin, None, |_| {});
+        node.tree = TreeLink::Known(tree);
+        NodeRef(BlockRef::with_part(node, ()))
+    }
+
+    /// Makes a scope that has no parent yet, and that there are handles to before it is entered. `enter_tree` has to follow.
     pub(crate) fn unattached(kind: Kind, origin: Origin) -> Self {
         NodeRef(BlockRef::with_part(Node::new(kind, origin, None, |_| {}), ()))
     }
@@ -567,8 +573,8 @@ impl Node {
         flags & !self.flags.fetch_or(flags, Ordering::SeqCst)
     }
 
-    /// Notes in which tree the scope is about to get its place, or which it is the root of. Before it is linked, so that
-    /// nobody finds a linked scope without a tree.
+    /// Notes in which tree the scope is about to get its place. Before it is linked, so that nobody finds a linked
+    /// scope without a tree.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
         if let TreeLink::Late(late) = &self.tree {
             // Of two that enter at the same time, one is the first; both are in the same tree.

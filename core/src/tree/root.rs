@@ -26,7 +26,7 @@ use super::deadline::Alarm;
 use super::drive::{Driver, Step, poll_open};
 use super::flags::NOTED;
 use super::job::Job;
-use super::node::{Kind, NodeRef};
+use super::node::NodeRef;
 use super::observing;
 use super::panic::drop_payload;
 use super::shared::Tree;
@@ -228,8 +228,7 @@ impl Tree {
     /// Makes a tree with its root.
     pub(crate) fn with_root(runtime: Arc<dyn Runtime>, origin: Origin) -> (Arc<Self>, NodeRef) {
         let tree = Tree::new(runtime);
-        let node = NodeRef::unattached(Kind::Root, origin);
-        node.keep_tree(&tree);
+        let node = NodeRef::root(origin, tree.clone());
         *tree.root.lock() = Some(node.clone());
         (tree, node)
     }
