@@ -4,7 +4,6 @@
 //! Plain counts, kept in each node; `verdict.rs` says what follows from them.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -178,10 +177,19 @@ crate::sys::thread_local! {
 /// If they were, the wake-up of one request would make code runnable for the next request of the same instant, and it
 /// would matter which of two came first. Code that runs inside (a foreign waker that wakes others) is not counted
 /// either. Calls may be nested.
-pub(crate) fn without_counting(wake: impl FnOnce()) {
-    let before = QUIET.with(|quiet| quiet.replace(true));
-    // Restored also when a waker panics.
-    let result = catch_unwind(AssertUnwindSafe(wake));
-    QUIET.with(|quiet| quiet.set(before));
-    result.unwrap_or_else(|payload| resume_unwind(payload));
+pub(crate) fn without_counting<R>(wake: impl FnOnce() -> R) -> R {
+    /// Also when a waker panics.
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        #[inline]
+        fn drop(&mut self) {
+            QUIET.with(|quiet| quiet.set(self.0));
+        }
+    }
+
+    let restore = Restore(QUIET.with(|quiet| quiet.replace(true)));
+    let result = wake();
+    drop(restore);
+    result
 }
