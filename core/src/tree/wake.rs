@@ -153,11 +153,21 @@ impl Node {
         self.woken.swap(true, Ordering::AcqRel);
     }
 
-    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1), then the
-    /// one that that holds up, and so on. It stops at one that counts as woken: whoever has marked that goes on from there.
+    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1). A task
+    /// does not, nor does a root, which comes by here in each turn.
+    #[inline]
+    fn wake_delayed(&self) {
+        if self.may_delay() {
+            self.wake_chain();
+        }
+    }
+
+    /// Does the rest of `wake_delayed`: the scope around, then the one that that holds up, and so on. It stops at one
+    /// that counts as woken: whoever has marked that goes on from there.
     ///
     /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
-    fn wake_delayed(&self) {
+    #[inline(never)]
+    fn wake_chain(&self) {
         let mut next = self.end_call();
         while let Some(scope) = next.filter(|scope| scope.is_to_be_called()) {
             scope.begin_call();
