@@ -168,7 +168,7 @@ MUTANTS = [
     ("skipped-operation-tries-again", "channel/operation.rs", "let cancelled = self.state == OperationState::Waiting && foster_core::is_cancelled();", "let cancelled = false;"),
     ("closed-channel-is-news-to-the-dead", "channel/operation.rs", "Attempt::Found(_) if foster_core::is_cancelled() =>", "Attempt::Found(_) if false =>"),
     ("permit-at-once-for-the-dead", "sync/acquire.rs", "if !leaf::may_take() {", "if false {"),
-    ("permit-in-turn-for-the-dead", "sync/acquire.rs", "let may_take = leaf::may_take();", "let may_take = true;"),
+    ("handed-over-is-given-back", "sync/acquire.rs", "Acquired::HandedOver => Poll::Ready(guard()),", "Acquired::HandedOver => self.finish(guard(), cx),"),
     ("dead-leader-meets-the-others", "sync/barrier.rs", "if is_last && !leaf::may_take() {", "if false {"),
     ("dead-code-makes-the-value", "sync/once_cell.rs", "if !is_set && !leaf::may_take() {", "if false {"),
     ("place-at-once-for-the-dead", "sync/limiter_acquire.rs", "limiter.take(holder, leaf::may_take)", "limiter.take(holder, || true)"),

@@ -10,9 +10,8 @@
 //! 2. handed over, first waiter first: `QueuedResource::notify_waiters`. The resource belongs to the task from that
 //!    instant.
 //! 3. available at once: the future tries before it waits (`Mutex::try_lock`, `RawGuard::try_lock`, `Semaphore::take`),
-//!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`. A
-//!    resource that was acquired by a change of the word, without a lock, is given back if the code was cancelled
-//!    before (`Acquire::finish`).
+//!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`. It is
+//!    given back if the code was cancelled before (`Acquire::finish`): it may have become available since.
 //!
 //! A future that is dropped after 2 and before its next poll has to release the resource: `Acquire::leave` tells it so.
 //!
@@ -26,7 +25,7 @@
 
 use std::fmt;
 use std::mem;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::wait_queue::{WaitQueue, WaitQueueGuard};
 use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
@@ -149,6 +148,14 @@ pub(super) struct Acquire {
     state: AcquireState,
 }
 
+/// The way in which a resource was acquired.
+enum Acquired {
+    /// By step 2 of the picture at the head of this module: it is for the code that waited, whatever came since.
+    HandedOver,
+    /// By step 3: still to be [finished](Acquire::finish).
+    AtOnce,
+}
+
 /// See the picture at the head of this module.
 enum AcquireState {
     Start,
@@ -197,16 +204,30 @@ impl Acquire {
         Poll::Ready(acquired)
     }
 
-    /// Continues a poll in the queue. Ready once the resource is acquired.
+    /// Continues a poll in the queue. Ready once the resource is acquired, with its guard.
+    #[inline]
+    pub(super) fn poll_wait<R: Resource, T>(
+        &mut self,
+        queued: QueuedResource<'_, R>,
+        cx: &mut Context<'_>,
+        guard: impl FnOnce() -> T,
+    ) -> Poll<T> {
+        match ready!(self.poll_queue(queued, cx)) {
+            Acquired::HandedOver => Poll::Ready(guard()),
+            Acquired::AtOnce => self.finish(guard(), cx),
+        }
+    }
+
+    /// Does the work of `poll_wait`.
     #[inline(never)]
-    pub(super) fn poll_wait<R: Resource>(&mut self, queued: QueuedResource<'_, R>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_queue<R: Resource>(&mut self, queued: QueuedResource<'_, R>, cx: &mut Context<'_>) -> Poll<Acquired> {
         match &mut self.state {
             AcquireState::Start => {}
             AcquireState::Waiting(key) => {
                 match key.poll(queued.queue.shared(), cx) {
                     Poll::Ready(WaitOutcome::Notified) => {
                         self.state = AcquireState::Done;
-                        return Poll::Ready(());
+                        return Poll::Ready(Acquired::HandedOver);
                     }
                     // It was skipped: the key is used up.
                     Poll::Ready(_) => self.state = AcquireState::Start,
@@ -226,17 +247,10 @@ impl Acquire {
         let waiter = Waiter::new(cx);
         let mut queue = queued.queue.lock();
         queued.resource.set_contended();
-        let nobody = queued.admit_waiters(&mut queue);
-        // L14: what is available may be so since another thread has cancelled this code.
-        let may_take = leaf::may_take();
-        if nobody && (!may_take || queued.resource.acquire_for_waiter(self.need)) {
+        if queued.admit_waiters(&mut queue) && queued.resource.acquire_for_waiter(self.need) {
             queued.resource.clear_contended();
             queue.finish().finish();
-            if !may_take {
-                return self.restart(cx);
-            }
-            self.state = AcquireState::Done;
-            return Poll::Ready(());
+            return Poll::Ready(Acquired::AtOnce);
         }
         self.state = AcquireState::Waiting(queue.enqueue(self.need, waiter));
         queue.finish().finish();

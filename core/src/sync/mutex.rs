@@ -206,7 +206,7 @@ impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
                 return this.acquire.finish(guard, cx);
             }
         }
-        this.acquire.poll_wait(this.mutex.queued(), cx).map(|()| this.mutex.reserved_guard())
+        this.acquire.poll_wait(this.mutex.queued(), cx, || this.mutex.reserved_guard())
     }
 }
 
@@ -232,12 +232,6 @@ pub struct MutexLockOwned<T: ?Sized> {
     acquire: Acquire,
 }
 
-impl<T: ?Sized> MutexLockOwned<T> {
-    fn reserved_guard(&self) -> OwnedMutexGuard<T> {
-        OwnedMutexGuard(RawGuard::reserved(self.mutex.clone()))
-    }
-}
-
 impl<T: ?Sized> Future for MutexLockOwned<T> {
     type Output = OwnedMutexGuard<T>;
 
@@ -248,7 +242,8 @@ impl<T: ?Sized> Future for MutexLockOwned<T> {
                 return this.acquire.finish(guard, cx);
             }
         }
-        this.acquire.poll_wait(this.mutex.queued(), cx).map(|()| this.reserved_guard())
+        let guard = || OwnedMutexGuard(RawGuard::reserved(this.mutex.clone()));
+        this.acquire.poll_wait(this.mutex.queued(), cx, guard)
     }
 }
 

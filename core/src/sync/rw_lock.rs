@@ -193,7 +193,7 @@ impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
                 return this.acquire.finish(RwLockReadGuard(guard), cx);
             }
         }
-        this.acquire.poll_wait(this.lock.queued(), cx).map(|()| this.lock.reserved_read_guard())
+        this.acquire.poll_wait(this.lock.queued(), cx, || this.lock.reserved_read_guard())
     }
 }
 
@@ -230,7 +230,7 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
                 return this.acquire.finish(RwLockWriteGuard(guard), cx);
             }
         }
-        this.acquire.poll_wait(this.lock.queued(), cx).map(|()| this.lock.reserved_write_guard())
+        this.acquire.poll_wait(this.lock.queued(), cx, || this.lock.reserved_write_guard())
     }
 }
 

@@ -55,9 +55,9 @@ impl State {
         Attachment { place: Place { parent: this.clone(), slot }, requests, flags }
     }
 
-    /// Moves the task whose state this is to a place that was made for it: from the nursery of a `start` to its
-    /// target. What reached it where it was is forgotten; what reached the scopes below it, `inherit_anew` sees to.
-    /// Returns the old parent, to be dropped where no lock is held.
+    /// Moves the task whose state this is to a place that was made for it: from the nursery of a `start` to its target.
+    /// The requests that reached it where it was are forgotten; those of the scopes below it are left to
+    /// `inherit_anew`. Returns the old parent, to be dropped where no lock is held.
     pub(crate) fn move_to(&mut self, there: &Attachment) -> Option<Place> {
         self.inherited = there.requests;
         self.place.replace(there.place.clone())

@@ -1,4 +1,4 @@
-//! What a scoped value is in the tree: a scope has at most one, and who asks for it looks upwards (L1).
+//! A scoped value in the tree: a scope has at most one, and a lookup goes upwards (L1).
 //!
 //! A value is set by opening a scope for it (`value.rs`), before which it is put into the node; it never changes, and
 //! is dropped when the scope closes. So a value is found by walking from the innermost scope to the root, with one

@@ -16,8 +16,8 @@
 
 use crate::Instant;
 
-/// What a scope keeps out. The order is that of the laws (level 0, 1, 2): of several shields on a path the greatest
-/// counts.
+/// The requests that a scope keeps out. The order is that of the laws (level 0, 1, 2): of several shields on a path the
+/// greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ShieldLevel {
     /// Nothing.

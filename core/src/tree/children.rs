@@ -16,7 +16,7 @@
 
 use slab::Slab;
 
-/// What a scope is to its parent. The numbers of the variants index `More::counts`.
+/// The role of a scope below its parent. The numbers of the variants index `More::counts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// A scope that the parent's body opened in the same task. A draining parent does not wait for it: `end_body`
@@ -30,8 +30,9 @@ pub(crate) enum Role {
     Orphan,
 }
 
-/// All scopes directly below one scope. Most never have more than one at a time: a limit in a limit, say. So the first is
-/// kept apart, for the bars (`tests/bench`) of nested limits and of a waiting child: it needs no memory of its own, and no counts.
+/// All scopes directly below one scope. Most never have more than one at a time: a limit in a limit, say. So the first
+/// is kept apart, for the bars (`tests/bench`) of nested limits and of a waiting child: it needs no memory of its own,
+/// and no counts.
 ///
 /// Generic over what a scope is, of which it has to know no more than whether two are the same.
 pub(crate) struct Children<N> {
@@ -41,7 +42,7 @@ pub(crate) struct Children<N> {
     more: Option<Box<More<N>>>,
 }
 
-/// What most scopes never have.
+/// The part that most scopes never have.
 struct More<N> {
     /// The others, each in its slot less one. Takes memory for as many as were there at once. A slot is used again after
     /// its scope has left.

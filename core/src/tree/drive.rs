@@ -39,7 +39,7 @@ use crate::body::Body;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
 
-/// What one poll of an open scope's body came to.
+/// The result of one poll of an open scope's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// To be polled again when woken: the driver's waker is registered.
@@ -50,7 +50,7 @@ pub(crate) enum Step {
     Gone,
 }
 
-/// Who drives a scope: one at a time (I3).
+/// The driver of a scope, of which there is one at a time (I3).
 ///
 /// A scope is driven by its own future until it is `ABANDONED`; from then on by its reaper alone, which is made after
 /// that. Most lost futures are gone; but one that has escaped may be held, or even polled, by another task at that
@@ -227,7 +227,7 @@ impl NodeRef {
     #[inline]
     fn poll_in<R>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> thread::Result<R> {
         // Ordering: before the poll begins for others; a verdict that finds it begun has nothing to do for what was given
-        // before. What is given is seen in this poll under the lock of the primitive.
+        // before. A gift is seen in this poll under the lock of the primitive.
         self.given.store(false, Ordering::Relaxed);
         self.polled.begin(self.wakes_seen());
         let has_own = || self.counts_wakes() || self.flagged(PARENT_CANCELLED);

@@ -80,7 +80,7 @@ pub(crate) const FAILED: u32 = 1 << 14;
 /// quadratic in their depth. Set with `DELIVERED`.
 pub(crate) const GOES_WHOLE: u32 = 1 << 15;
 
-/// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). What that closes
+/// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). Whatever that closes
 /// or gives up finds every other scope of the request `CANCELLED`, also on other threads.
 ///
 /// Set by `DriverWakes::wake`, after `CANCELLED` on all of them and before any of them is woken, and by the same call

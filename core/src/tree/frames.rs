@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Everything here concerns the thread that runs it; no other thread sees the stack. Below all frames, in code of no
-//! tree, there may be the installed root. What code may ask about the scopes that it is in is in `current.rs`.
+//! tree, there may be the installed root. The questions that code may ask about the scopes that it is in are in
+//! `current.rs`.
 
 use std::cell::{Cell, OnceCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -44,7 +45,7 @@ const MAX_INLINE: u32 = 32;
 /// A scope, and through `parent` what it was entered in.
 pub(super) type CurrentFrame = Frame<Scope, NodeRef, Cell<InlineScope>>;
 
-/// What a scope is entered with: it lends its node, or the parts that a node would be made of.
+/// The loan with which a scope is entered: it lends its node, or the parts that a node would be made of.
 type Entered<'a> = raw::Lent<'a, NodeRef, Cell<InlineScope>>;
 
 impl Scope {

@@ -12,8 +12,8 @@
 //! So it is used by the thread that polls, and nobody else knows it: no request can be made on it but by its own
 //! deadline, which the code inside finds out by the clock (`is_cancelled_slowly`).
 //!
-//! What it saves: `fail_after(limit, recv)` with a message waiting there costs no node, no timer and no lock of the
-//! tree. What has to be true for that: whatever could be seen of a node has to be seen of an inline scope, too, or a
+//! It saves much: `fail_after(limit, recv)` with a message waiting there costs no node, no timer and no lock of the
+//! tree. For that one thing has to be true: whatever could be seen of a node has to be seen of an inline scope, too, or a
 //! node has to be made for it. So each question of `current.rs` either looks at the parts (deadline, shield) or
 //! promotes.
 

@@ -33,7 +33,7 @@ use crate::runtime::budget::with_budget;
 #[must_use = "a job does nothing unless the runtime polls it"]
 pub struct Job(Work);
 
-/// What a job does.
+/// The work of a job.
 enum Work {
     /// Polls a task's body, which is in the node's block.
     Task(NodeRef),

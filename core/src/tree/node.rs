@@ -176,9 +176,10 @@ pub(crate) struct Node {
     /// outcome, and valid with it.
     pub(super) ended_after: AtomicU32,
     /// The waker of the job that polls this task: set when its first poll is Pending. Any waker of a job wakes it until
-    /// it is over (R2), so neither a later poll nor a wake-up locks the node for it: half of the atomic steps of a turn,
-    /// whose bar (`tests/bench`) is missed without it. Not set for other kinds, nor for children of local nurseries. Kept as long as the
-    /// node, since a wake-up may call it at any time; so it keeps the memory of the host's task.
+    /// it is over (R2), so neither a later poll nor a wake-up locks the node for it: half of the atomic steps of a
+    /// turn, whose bar (`tests/bench`) is missed without it. Not set for other kinds, nor for children of local
+    /// nurseries. Kept as long as the node, since a wake-up may call it at any time; so it keeps the memory of the
+    /// host's task.
     pub(super) job_waker: OnceLock<Waker>,
     /// Whether a scope inside still had to end when it was last looked at: see [`had_to_end`](NodeRef::had_to_end). A
     /// hint that saves walking down the tree once for each level of it; `true` may be out of date until the body around
@@ -237,7 +238,7 @@ enum TreeLink {
     Late(OnceLock<Arc<Tree>>),
 }
 
-/// What a node's lock protects.
+/// The data that a node's lock protects.
 ///
 /// There may be millions of these, so what most scopes never have is kept apart, in [`Cold`].
 pub(crate) struct State {
@@ -371,7 +372,8 @@ impl NodeRef {
         NodeRef(BlockRef::with_part(node, ()))
     }
 
-    /// Makes a scope that has no parent yet, and that there are handles to before it is entered. `enter_tree` has to follow.
+    /// Makes a scope that has no parent yet, and that there are handles to before it is entered. `enter_tree` has to
+    /// follow.
     pub(crate) fn unattached(kind: Kind, origin: Origin) -> Self {
         NodeRef(BlockRef::with_part(Node::new(kind, origin, None, |_| {}), ()))
     }
@@ -469,7 +471,7 @@ impl Attachment {
     }
 }
 
-/// What it is, and its name and place: for messages.
+/// The construct, its name and its place: for messages.
 impl fmt::Display for NodeRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind.name(), self.origin)
@@ -598,7 +600,7 @@ impl Node {
     }
 
     /// Returns whether the scope gives the code inside a waker of its own, which counts: tasks, the root, local
-    /// nurseries, and scopes that a reaper drives. What is inside other scopes is counted by the nearest of these
+    /// nurseries, and scopes that a reaper drives. Wake-ups inside other scopes are counted by the nearest of these
     /// further out.
     #[inline]
     pub(super) fn counts_wakes(&self) -> bool {

@@ -1,4 +1,4 @@
-//! What an observer is told that follows the tasks, or all scopes.
+//! The reports to an observer that follows the tasks, or all scopes.
 //!
 //! Both are opt-in, and asked of the observer once: the flags `FOLLOWED_TASKS` and `FOLLOWED` of each node. So without an
 //! observer each poll costs one load. All functions here call user code: no lock may be held

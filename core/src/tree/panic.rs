@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a panic carries.
+/// The payload of a panic.
 pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 
 /// Drops something of the user's; a panic of its destructor ends here. No lock may be held (L36).

@@ -1,4 +1,4 @@
-//! What a verdict is taken from (L12): when a body was last polled, and how often its task's wakers were called; and
+//! The grounds of a verdict (L12): when a body was last polled, and how often its task's wakers were called; and
 //! what it comes to: the polls that are left to cancelled code.
 //!
 //! Plain counts, kept in each node; `verdict.rs` says what follows from them.
@@ -109,7 +109,7 @@ impl Polled {
     pub(super) fn look(&self, wakes: u32, given: bool) -> PolledThen {
         let LastPoll { steps, seen } = self.last();
         let is_known = seen != NEVER && seen != UNCOUNTED && wakes != UNCOUNTED;
-        // What cannot be known counts as runnable (L12.4, L12.5).
+        // Code of which it cannot be known counts as runnable (L12.4, L12.5).
         PolledThen { steps, woken: !is_known || seen != wakes, given }
     }
 

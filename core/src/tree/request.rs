@@ -44,7 +44,7 @@ struct Visited {
     node: NodeRef,
     /// Where the scope around it is in the list; none if that is the one at the top of the request.
     inside: Option<usize>,
-    /// What the scope around it hands down.
+    /// The requests that the scope around it hands down.
     above: CancelState,
     above_cancelled: bool,
     /// Whether its code has become cancelled by this request.
@@ -188,7 +188,8 @@ impl NodeRef {
     /// Takes the verdicts about those that have become cancelled (L12): this scope, if it is one of them, and those
     /// below that were reached. Each once, and after the flag of each: see the head of this file. No lock may be held.
     fn judge(&self, is_new: bool, visited: &[Visited]) {
-        // A verdict takes a walk up to the task: where a deadline passes in code that is cancelled already, it is for nobody.
+        // A verdict takes a walk up to the task: where a deadline passes in code that is cancelled already, it is for
+        // nobody.
         if !is_new && visited.iter().all(|visited| !visited.is_new) {
             return;
         }

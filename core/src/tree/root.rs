@@ -119,7 +119,7 @@ impl<F, T> Root<F, T> {
         self
     }
 
-    /// Says that the root is polled by its own runtime, which therefore does not end before it. For adapters' `run`.
+    /// Declares that the root is polled by its own runtime, which therefore does not end before it. For adapters' `run`.
     ///
     /// Any other root has a small job wait on the runtime for the end of the tree. If it is dropped before that, the
     /// runtime is gone: then the tree is closed as by a drop of the root (law L30), and the root panics in the

@@ -40,9 +40,9 @@ use super::observing;
 use crate::body::{Body, BodyState};
 use crate::reason::{Origin, Reason};
 
-/// What a construct does with the output of its body. Called by the scope's driver, with no lock held.
+/// The treatment that a construct gives the output of its body. Called by the scope's driver, with no lock held.
 pub(crate) trait Policy<R> {
-    /// What is left of the output as the scope's value.
+    /// The part of the output that is the scope's value.
     type Value;
 
     /// Makes the value of the output of a body that has returned. Records an error, if the construct knows what an
@@ -106,7 +106,7 @@ pin_project! {
         #[pin]
         // The body, then its output, then the value. Pinned, as the user's future has to stay where it is.
         body: BodyState<F, R, V>,
-        // What is made of the output; of nurseries it also has their errors.
+        // It makes a value of the output, and has the errors of a nursery.
         policy: P,
         // None as long as it is an inline one: until its first poll ends.
         node: Option<NodeRef>,
@@ -242,7 +242,7 @@ where
     type Output = Ending<V>;
 
     /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `enter_inline` or `poll_open`,
-    /// and `current::enter`. What they have to do besides is done in functions of its own, so that their frames stay
+    /// and `current::enter`. Their other work is done in functions of its own, so that their frames stay
     /// small.
     ///
     /// The steps: the scope is entered in the first poll; the body is polled inline, or with its node; then, in the
@@ -345,7 +345,13 @@ where
             self.as_mut().make_node(Some(waker));
         }
         let this = self.as_mut().project();
-        let Some(node) = this.node.as_ref() else { this.inline.no_context() };
+        let Some(node) = this.node.as_ref() else {
+            // Outside of any tree: a panic of the body goes on as it is.
+            match result {
+                Err(payload) => panic::resume_unwind(payload),
+                Ok(_) => this.inline.no_context(),
+            }
+        };
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
         let step = conclude(node, this.body, result, false, driver);

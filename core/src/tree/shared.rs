@@ -1,4 +1,4 @@
-//! What all scopes of one tree share: the host, the timers, the observer, and how far the tree has come.
+//! The part that all scopes of one tree share: the host, the timers, the observer, and how far the tree has come.
 //!
 //! Made and ended by `root.rs`. A tree knows its root and each scope knows its tree, so this file, `node.rs` and
 //! `waiting.rs` refer to one another: they are the data on which the files that come later in the list of `tree.rs`
@@ -18,10 +18,10 @@ use crate::runtime::Runtime;
 use crate::sys::PlainMutex;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// What is due at an instant in a tree.
+/// An event that is due at an instant in a tree.
 pub(crate) type Target = timers::Target<WaitingCode, NodeRef>;
 
-/// What all scopes of one tree share: its runtime, its timers, its observer, and how far it has come.
+/// The part that all scopes of one tree share: its runtime, its timers, its observer, and how far it has come.
 ///
 /// Made once for each call of `root` or `install`. Each node refers to it, as do the root's future, a
 /// [`TreeHandle`](super::root::TreeHandle) and a sleep that is armed; the root's [sentinel](super::job::Job::sentinel)

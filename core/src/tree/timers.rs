@@ -60,14 +60,14 @@ use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
 use crate::sys::PlainMutex;
 
-// On a clock that the tests put forward. What several threads do at once has models in `core/src/races/timers.rs`.
+// On a clock that the tests put forward. Several threads at once are modelled in `core/src/races/timers.rs`.
 #[cfg(all(test, not(foster_shuttle)))]
 mod tests;
 
 /// An event that is due at an instant. It is moved under the queue's lock, and cloned and dropped without it
 /// (invariant 5).
 ///
-/// What code (`C`) and scopes (`S`) are, nobody has to know here: `shared.rs` says it.
+/// The types of code (`C`) and scopes (`S`) are of no interest here: `shared.rs` names them.
 pub(crate) enum Target<C, S> {
     /// A sleep ends: its code is woken, unless it is cancelled (L14).
     Sleep(Sleeper<C>),
@@ -135,7 +135,7 @@ impl<C, S> Queue<C, S> {
     }
 }
 
-/// What a look at the clock has found; used where no lock is held.
+/// The finding of a look at the clock; used where no lock is held.
 pub(super) struct Due<C, S> {
     /// The code whose sleeps have ended, earliest first.
     pub(super) sleeps: Vec<Sleeper<C>>,

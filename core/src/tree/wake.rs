@@ -106,7 +106,7 @@ impl Node {
     ///
     /// Ordering: a waker of the user's code counts its call before, and a reaper, which comes after the flag, reads that
     /// count when it polls (see `flags_of`). So a call that does not find the flag, and goes to the job that is gone, is
-    /// seen by that poll. What foster itself wakes a driver for is told under locks.
+    /// seen by that poll. Anything that foster itself wakes a driver for is told under locks.
     #[inline]
     pub(super) fn job_waker(&self) -> Option<&Waker> {
         self.job_waker.get().filter(|_| !self.flagged(ABANDONED))

@@ -25,7 +25,7 @@ impl<'a> Future for SemaphoreAcquire<'a> {
         if ready!(self.acquire.poll_start(cx)) && semaphore.take(count) {
             return self.acquire.finish(SemaphorePermit { semaphore, count }, cx);
         }
-        self.acquire.poll_wait(semaphore.queued(), cx).map(|()| SemaphorePermit { semaphore, count })
+        self.acquire.poll_wait(semaphore.queued(), cx, || SemaphorePermit { semaphore, count })
     }
 }
 
@@ -61,11 +61,11 @@ impl Future for SemaphoreAcquireOwned {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
         let this = &mut *self;
         let count = this.acquire.need();
+        let permit = || OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count };
         if ready!(this.acquire.poll_start(cx)) && this.semaphore.take(count) {
-            return this.acquire.finish(OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count }, cx);
+            return this.acquire.finish(permit(), cx);
         }
-        ready!(this.acquire.poll_wait(this.semaphore.queued(), cx));
-        Poll::Ready(OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count })
+        this.acquire.poll_wait(this.semaphore.queued(), cx, permit)
     }
 }
 

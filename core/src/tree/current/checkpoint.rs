@@ -1,4 +1,4 @@
-//! What code can see of the scopes that it is in, where it may have to wait: whether it has to stop (L9), and whether
+//! The view that code has of the scopes that it is in, where it may have to wait: whether it has to stop (L9), and whether
 //! somebody notes what it waits for.
 //!
 //! Every operation of foster comes by here in each of its polls (`Gate`), so the case in which nothing is going on
@@ -12,7 +12,7 @@ use crate::tree::flags::{CANCELLED, NOTED, TIMED};
 use crate::tree::frames::{node, node_of, node_or_default, node_or_parts, with_current};
 use crate::tree::node::Cold;
 
-/// What code learns where it may have to wait. The default is that of a tree in which nothing is going on.
+/// The answer that code gets where it may have to wait. The default is that of a tree in which nothing is going on.
 #[derive(Default)]
 pub(crate) struct Arrival {
     /// The code is cancelled (L9), exact to the clock. False if it has not asked.

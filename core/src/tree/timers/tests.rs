@@ -333,8 +333,8 @@ fn a_sleep_that_moves_out_of_cancelled_code_ends() {
     });
 }
 
-/// What is due together: the sleeps end before anything is marked. Their wakers are called after that, when it is known
-/// who is cancelled.
+/// Of entries that are due together the sleeps end before anything is marked. Their wakers are called after that, when
+/// it is known who is cancelled.
 #[test]
 fn a_sleep_ends_before_the_deadline_of_the_same_instant() {
     let clock = Clock::default();
