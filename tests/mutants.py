@@ -4,6 +4,7 @@ The text occurs once in the file, inside of one function.
 """
 
 MUTANTS = [
+    ("inline-scope-looks-passed-over", "tree/node.rs", "*node.woken.get_mut() = false;", ""),
     # ---- tree ----
     ("admit-when-empty", "tree/node.rs", "Life::Draining => self.children.awaited() > 0,", "Life::Draining => true,"),
     ("no-parent-flag", "tree/attach.rs", "            flags |= PARENT_CANCELLED;\n", "            flags |= 0;\n"),

@@ -559,6 +559,31 @@ pub async fn a_lazily_driven_scope_delays_its_parent() {
     assert_eq!(log.entries(), ["short", "long", "local"]);
 }
 
+/// L15, L16: a scope that gets its node while it is polled in cancelled code was not passed over, though it is polled
+/// again only at its end.
+pub async fn a_lazily_driven_scope_of_cancelled_code_delays_its_parent() {
+    let (log, event) = (Log::new(), Flag::new());
+    let sets = event.clone();
+    let Ok(()) = nursery(async |n: Nursery| {
+        n.spawn(async move {
+            sleep(ms(3)).await;
+            sets.set();
+        });
+        let limited = move_on_after(ms(0), async {
+            assert!(is_cancelled());
+            let shielded = shield(async {
+                event.wait().await;
+                log.add("shield");
+            });
+            lazily(vec![Box::pin(shielded)]).await;
+            sleep_forever().await;
+        });
+        assert!(limited.await.is_none());
+        assert_eq!(log.entries(), ["shield"]);
+    })
+    .await;
+}
+
 /// L16: one that waits for an event and was not woken has nothing to do; it is not passed over, however often its
 /// parent is polled.
 pub async fn a_scope_that_was_not_woken_delays_its_parent() {
@@ -873,6 +898,7 @@ macro_rules! checkpoints_suite {
             a_scope_that_nobody_polls_does_not_block_a_cancel,
             children_of_a_held_scope_outlive_the_body_but_not_the_scope,
             a_lazily_driven_scope_delays_its_parent,
+            a_lazily_driven_scope_of_cancelled_code_delays_its_parent,
             a_scope_that_was_not_woken_delays_its_parent,
             a_scope_may_be_skipped_now_and_then,
             a_scope_wakes_its_parent_past_a_dead_waker,

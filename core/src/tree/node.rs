@@ -392,11 +392,13 @@ impl NodeRef {
         NodeRef(BlockRef::with_part(Node::new(kind, origin, Some(place), |_| {}), ()))
     }
 
-    /// Sets what a scope has from its beginning that was made for its place, and is not linked there yet.
+    /// Sets what an inline scope has from its beginning as a node, which is made for its place, and not linked there yet.
     /// [`arm_deadline`](NodeRef::arm_deadline) has to follow, if there is a deadline.
     pub(super) fn begin(&mut self, deadline: Instant, driver: Option<Waker>) {
         let Some(node) = self.0.get_mut() else { unreachable!("nobody knows it as long as it is not linked") };
         *node.flags.get_mut() |= if deadline == Instant::NEVER { 0 } else { TIMED };
+        // L16: it is being polled, or was polled just now, and so not passed over.
+        *node.woken.get_mut() = false;
         let state = node.state.get_mut();
         (state.deadline, state.waker) = (deadline, driver);
     }

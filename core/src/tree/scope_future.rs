@@ -334,24 +334,22 @@ where
         *this.node = node;
         let driver = this.node.as_ref().map(|_| waker);
         if driver.is_none() {
-            if let Ok(Poll::Ready(())) = result {
-                *this.stage = Stage::Done;
-                // No node: nothing was opened inside and nothing was registered, or it would have one. So there is
-                // nothing to drain, and nobody to be told.
-                let value = this.body.take().and_then(|output| this.policy.settle(None, output));
-                return Poll::Ready(Some(value.map_or(Ending::Failed, Ending::Value)));
+            match result {
+                Ok(Poll::Ready(())) => {
+                    *this.stage = Stage::Done;
+                    // No node: nothing was opened inside and nothing was registered, or it would have one. So there is
+                    // nothing to drain, and nobody to be told.
+                    let value = this.body.take().and_then(|output| this.policy.settle(None, output));
+                    return Poll::Ready(Some(value.map_or(Ending::Failed, Ending::Value)));
+                }
+                // Outside of any tree a panic goes on as it is.
+                Err(payload) if current::tree().is_none() => panic::resume_unwind(payload),
+                // Also for a panic: the destructors of the body may open something.
+                _ => self.as_mut().make_node(Some(waker)),
             }
-            // Also for a panic: the destructors of the body may open something.
-            self.as_mut().make_node(Some(waker));
         }
         let this = self.as_mut().project();
-        let Some(node) = this.node.as_ref() else {
-            // Outside of any tree: a panic of the body goes on as it is.
-            match result {
-                Err(payload) => panic::resume_unwind(payload),
-                Ok(_) => this.inline.no_context(),
-            }
-        };
+        let Some(node) = this.node.as_ref() else { unreachable!("it was made, or that has panicked") };
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
         let step = conclude(node, this.body, result, false, driver);
