@@ -11,7 +11,7 @@ use std::time::Duration;
 use foster::channel::{Receiver, unbounded};
 use foster::combine::{first_ok, join, merge, race, race_all};
 use foster::runtime::root;
-use foster::{LocalNursery, fail_after, local_nursery};
+use foster::{CancelScope, LocalNursery, checkpoint, defer, fail_after, local_nursery};
 use futures_lite::future::poll_once;
 
 use super::runtimes::Metered;
@@ -84,6 +84,11 @@ fn the_first_of_a_tuple_changes_whenever_there_is_a_budget() {
 
 /// Polls what `make` makes, sends what it waits for, and polls it with no more budget than that takes.
 fn won(make: impl AsyncFnOnce(&Receiver<u32>, &Receiver<u32>) -> Option<u32>) -> Option<u32> {
+    won_with(0, make)
+}
+
+/// As [`won`], for a winner that takes so much of the budget.
+fn won_with(takes: usize, make: impl AsyncFnOnce(&Receiver<u32>, &Receiver<u32>) -> Option<u32>) -> Option<u32> {
     foster_sim::run(1, async {
         let metered = Metered::over_current();
         let meter = metered.clone();
@@ -94,7 +99,7 @@ fn won(make: impl AsyncFnOnce(&Receiver<u32>, &Receiver<u32>) -> Option<u32>) ->
             tx.try_send(7).expect("it has room");
             meter.left.store(1, Ordering::SeqCst);
             let won = poll_once(first.as_mut()).await;
-            assert_eq!(meter.left.load(Ordering::SeqCst), 1, "who has lost takes nothing");
+            assert_eq!(meter.left.load(Ordering::SeqCst), 1 - takes, "a loser takes nothing");
             meter.left.store(usize::MAX, Ordering::SeqCst);
             won.flatten()
         })
@@ -113,6 +118,24 @@ fn a_winner_waits_for_no_budget() {
     let limited = async |rx: &Receiver<u32>| fail_after(Duration::from_secs(3600), rx.recv()).await.ok()?.ok();
     assert_eq!(won(async |rx, never| race((limited(never), limited(rx))).await), Some(7));
     assert_eq!(won(async |rx, never| race([limited(never), limited(rx), limited(never)]).await), Some(7));
+    // With cleanup inside, which has to be run.
+    let cleans = async |rx: &Receiver<u32>| {
+        let scope = CancelScope::new().run(async {
+            defer(async {});
+            rx.recv().await
+        });
+        scope.await.ok()?.ok()
+    };
+    assert_eq!(won(async |rx, never| race((cleans(never), cleans(rx))).await), Some(7));
+    assert_eq!(won(async |rx, never| race([cleans(never), cleans(rx), cleans(never)]).await), Some(7));
+    // And the winner takes the last of the budget.
+    let last = async |rx: &Receiver<u32>| {
+        let value = cleans(rx).await;
+        checkpoint().await;
+        value
+    };
+    assert_eq!(won_with(1, async |rx, never| race((last(never), last(rx))).await), Some(7));
+    assert_eq!(won_with(1, async |rx, never| race([last(never), last(rx), last(never)]).await), Some(7));
 }
 
 /// L38: it takes a unit for each branch that it begins: a loop of races that are won at once gives way.
