@@ -193,7 +193,7 @@ impl Acquire {
 
     /// Ends the acquisition, which succeeded at once with `acquired`: Ready with that. Code that another thread has
     /// cancelled meanwhile gives it back, and starts again (L14).
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish<T>(&mut self, acquired: T, cx: &Context<'_>) -> Poll<T> {
         if !leaf::may_take() {
             drop(acquired);
@@ -202,6 +202,12 @@ impl Acquire {
         // `Start` owns nothing: this spares the drop code where this is inlined.
         mem::forget(mem::replace(&mut self.state, AcquireState::Done));
         Poll::Ready(acquired)
+    }
+
+    /// Does as `finish`, for what was acquired after all. Out of line: most is acquired before, or by way of the queue.
+    #[cold]
+    fn finish_late<T>(&mut self, acquired: T, cx: &Context<'_>) -> Poll<T> {
+        self.finish(acquired, cx)
     }
 
     /// Continues a poll in the queue. Ready once the resource is acquired, with its guard.
@@ -214,7 +220,7 @@ impl Acquire {
     ) -> Poll<T> {
         match ready!(self.poll_queue(queued, cx)) {
             Acquired::HandedOver => Poll::Ready(guard()),
-            Acquired::AtOnce => self.finish(guard(), cx),
+            Acquired::AtOnce => self.finish_late(guard(), cx),
         }
     }
 
