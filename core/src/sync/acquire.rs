@@ -204,12 +204,6 @@ impl Acquire {
         Poll::Ready(acquired)
     }
 
-    /// Does as `finish`, for what was acquired after all. Out of line: most is acquired before, or by way of the queue.
-    #[cold]
-    fn finish_late<T>(&mut self, acquired: T, cx: &Context<'_>) -> Poll<T> {
-        self.finish(acquired, cx)
-    }
-
     /// Continues a poll in the queue. Ready once the resource is acquired, with its guard.
     #[inline]
     pub(super) fn poll_wait<R: Resource, T>(
@@ -220,7 +214,7 @@ impl Acquire {
     ) -> Poll<T> {
         match ready!(self.poll_queue(queued, cx)) {
             Acquired::HandedOver => Poll::Ready(guard()),
-            Acquired::AtOnce => self.finish_late(guard(), cx),
+            Acquired::AtOnce => self.finish(guard(), cx),
         }
     }
 

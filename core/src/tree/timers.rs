@@ -62,7 +62,7 @@ use crate::sys::PlainMutex;
 
 // On a clock that the tests put forward. Several threads at once are modelled in `core/src/races/timers.rs`.
 #[cfg(all(test, not(foster_shuttle)))]
-mod tests;
+pub(super) mod tests;
 
 /// An event that is due at an instant. It is moved under the queue's lock, and cloned and dropped without it
 /// (invariant 5).

@@ -7,42 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
+use crate::runtime::root;
 use crate::sync::Event;
 use crate::tree::current;
-use crate::{CancelScope, Instant, LocalNursery, Task, local_nursery, shield, yield_now};
-
-/// A runtime without tasks, in which no time passes.
-struct Still;
-
-impl Runtime for Still {
-    fn name(&self) -> &'static str {
-        "still"
-    }
-
-    fn spawn(&self, job: Job) {
-        // The sentinel, which has nothing to wait for.
-        std::mem::forget(job);
-    }
-
-    fn now(&self) -> Instant {
-        Instant::from_nanos(0)
-    }
-
-    fn timer(&self) -> Box<dyn Timer> {
-        Box::new(Still)
-    }
-
-    fn blocking(&self, _: Work) -> Result<(), BlockingError> {
-        unreachable!("nothing blocks")
-    }
-}
-
-impl Timer for Still {
-    fn arm(&mut self, _: Instant, _: &Waker) {}
-
-    fn disarm(&mut self) {}
-}
+use crate::tree::timers::tests::Clock;
+use crate::{CancelScope, LocalNursery, Task, local_nursery, shield, yield_now};
 
 async fn after(event: Arc<Event>, value: u32) -> Result<u32, Infallible> {
     event.wait().await;
@@ -85,7 +54,7 @@ fn an_end_and_a_request_are_in_order_when_their_numbers_begin_anew() {
             });
             outcome.await.unwrap();
         });
-        let mut root = pin!(root(Arc::new(Still), body));
+        let mut root = pin!(root(Arc::new(Clock::default()), body).polled_by_its_runtime());
         let mut polls = (0..100).map(|_| root.as_mut().poll(&mut Context::from_waker(Waker::noop())));
         assert!(polls.any(|poll| poll.is_ready()));
     }

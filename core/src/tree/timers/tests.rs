@@ -15,7 +15,7 @@ use crate::{CancelScope, Instant, sleep_until};
 
 /// A clock, and the timer of the host.
 #[derive(Clone, Default)]
-struct Clock(Arc<ClockState>);
+pub(in crate::tree) struct Clock(Arc<ClockState>);
 
 #[derive(Default)]
 struct ClockState {
