@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::mem::forget;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -119,7 +118,10 @@ fn a_place_comes_after_the_request_to_one_who_was_passed_over() {
 fn the_others_come_after_the_request() {
     let arrives = |barrier: &Barrier, cancel: &dyn Fn()| {
         cancel();
-        let _ = pin!(barrier.wait()).poll(&mut Context::from_waker(Waker::noop()));
+        // Not dropped: that would take the arrival back.
+        let mut wait = Box::pin(barrier.wait());
+        let _ = wait.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        forget(wait);
         true
     };
     given_after_the_request(|| Barrier::new(2), arrives, async |barrier| barrier.wait().await);

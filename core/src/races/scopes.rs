@@ -4,10 +4,12 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
+use shuttle::sync::Mutex;
+use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
 use super::{Boxed, Count, Threads, begun, check, ended, tree};
@@ -15,6 +17,7 @@ use crate::error::JoinError;
 use crate::nursery::TaskStatus;
 use crate::runtime::root;
 use crate::sync::Event;
+use crate::tree::verdict::MAX_MISSED_POLLS;
 use crate::{CancelScope, Nursery, defer, nursery, shield, sleep_forever, yield_now};
 
 /// L6, L17: a request changes something until the scope is closed, and nothing afterwards; and a scope whose request
@@ -230,6 +233,65 @@ fn a_wake_below_a_shield_races_with_the_request() {
             .unwrap();
         });
     });
+}
+
+/// L16.2: a cancelled scope that is polled while a shield in it is being woken does not take that for passed over: its
+/// driver does not know of the wake-up yet.
+///
+/// Fails if `Node::is_due` does not look at `calls`.
+#[test]
+fn a_wake_below_a_shield_races_with_polls_of_the_scope_around() {
+    check(|| {
+        tree(async {
+            let event = Arc::new(Event::new());
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let (through, mut setter) = (Count::default(), None);
+            let outcome = scope
+                .run(async {
+                    handle.cancel("before the shield");
+                    let mut shielded = Box::pin(shield(async {
+                        event.wait().await;
+                        through.add();
+                    }));
+                    let member = Arc::new(Member { called: AtomicBool::new(true), around: Mutex::default() });
+                    let mut turns = 0..2 * MAX_MISSED_POLLS;
+                    poll_fn(|cx| {
+                        if member.called.swap(false, Ordering::SeqCst) {
+                            *member.around.lock().unwrap() = Some(cx.waker().clone());
+                            ready!(shielded.as_mut().poll(&mut Context::from_waker(&Waker::from(member.clone()))));
+                            return Poll::Ready(());
+                        }
+                        let event = event.clone();
+                        setter.get_or_insert_with(|| thread::spawn(move || event.set()));
+                        if turns.next().is_some() {
+                            cx.waker().wake_by_ref();
+                        }
+                        Poll::Pending
+                    })
+                    .await;
+                    sleep_forever().await
+                })
+                .await;
+            assert!(outcome.is_err());
+            assert_eq!(through.get(), 1, "the scope does not stop before its shield has ended");
+            setter.map(thread::JoinHandle::join).expect("the shield has waited").unwrap();
+        });
+    });
+}
+
+/// A member of a combinator that polls only those of its members whose wakers were called.
+struct Member {
+    called: AtomicBool,
+    around: Mutex<Option<Waker>>,
+}
+
+impl Wake for Member {
+    fn wake(self: Arc<Self>) {
+        self.called.store(true, Ordering::SeqCst);
+        let around = self.around.lock().unwrap().clone();
+        around.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// L34: a handle resolves once, with what the child has come to; a request that changed nothing came after its end.

@@ -16,8 +16,8 @@ use foster::combine::{gather, join};
 use foster::error::JoinError;
 use foster::nursery::Started;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, bracket, defer, is_cancelled, local_nursery, move_on_after, nursery,
-    shield, sleep, sleep_forever, sleep_until, yield_now,
+    CancelScope, Instant, LocalNursery, Nursery, bracket, defer, graceful, is_cancelled, local_nursery, move_on_after,
+    nursery, shield, sleep, sleep_forever, sleep_until, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -493,6 +493,29 @@ fn what_is_given_up_has_no_poll_left() {
         };
         around.run(body).await.expect("it completes in this poll");
         assert_eq!(rx.try_recv(), Ok(7));
+    });
+}
+
+/// L12.2, L12.6: code behind a graceful shield in what was given up is blocked as that is, though somebody has woken it: the
+/// hard time of a request without a grace comes at once.
+#[test]
+fn code_inside_what_is_given_up_has_no_poll_left_either() {
+    foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+        let (polls, waker) = (Cell::new(0), Cell::new(None));
+        let mut loser = pin!(CancelScope::new().run(graceful(poll_fn(|cx| {
+            polls.set(polls.get() + 1);
+            waker.set(Some(cx.waker().clone()));
+            Poll::<()>::Pending
+        }))));
+        poll_fn(|cx| {
+            assert!(loser.as_mut().poll(cx).is_pending());
+            waker.take().expect("it was polled").wake();
+            loser.as_mut().cancel("lost");
+            let _ = loser.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(polls.get(), 1);
     });
 }
 
