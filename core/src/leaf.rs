@@ -20,9 +20,9 @@
 //!    everything as it is, and [starts again](Gate::restart). Of a fact that it tells of, such as an end, which may
 //!    have come of that very request, it asks [exactly](crate::is_cancelled()), with the lock released.
 //! 2. If it has to wait, it leaves a [`Waiter`] where others find it, under the lock of what it waits for.
-//! 3. The side that gives [claims](Waiter::claim) the waiter under that lock, and passes over it if that fails, because
+//! 3. The side that gives [claims](Waiter::claim) the waiter under that lock, and skips it if that fails, because
 //!    its code is cancelled: what it gives goes to the next one, or stays where it is. That counts for values and
-//!    permits as well as for the news that there will be none. Both are [woken](Waiter::wake); one that was passed over
+//!    permits as well as for the news that there will be none. Both are [woken](Waiter::wake); one that was skipped
 //!    is taken out of the order, so that it is met once.
 //! 4. A waiter that is polled again takes what it was given, even if its code is cancelled by then. If it was passed
 //!    over, it stays where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If
@@ -391,7 +391,7 @@ pub fn may_take() -> bool {
 /// assert_eq!(move_on_after(Duration::from_secs(1), waiting).await, None);
 ///
 /// let waiter = slot.lock().unwrap().take().unwrap();
-/// assert!(!waiter.claim(), "it is passed over: nothing is given to it");
+/// assert!(!waiter.claim(), "it is skipped: nothing is given to it");
 /// waiter.wake();
 /// # });
 /// ```
@@ -422,7 +422,7 @@ impl Waiter {
 
     /// Returns whether the waiter may be given something, and decides it. After `true` its code will be polled to take
     /// that, whatever is requested from now on; it is to be [woken](Waiter::wake). After `false` its code is cancelled
-    /// (law L9), and it is to be passed over.
+    /// (law L9), and it is to be skipped.
     ///
     /// For the side that gives, under the lock of the queue, once nothing else stands in the way. It takes no lock and
     /// reads no clock, so a deadline counts from the moment at which its scope has noticed it. Always true for code
@@ -467,7 +467,7 @@ impl Waiter {
 
     /// Wakes the task.
     ///
-    /// A waiter that was passed over, because its code [is cancelled](Waiter::is_cancelled), is woken as well: its
+    /// A waiter that was skipped, because its code [is cancelled](Waiter::is_cancelled), is woken as well: its
     /// future may have been polled in a scope that has ended meanwhile, by a combinator that polls what was woken and
     /// nothing else, and starts again in its next poll. Nothing becomes runnable by that wake-up (law L12).
     ///

@@ -648,7 +648,7 @@ class FWait(Leaf):
         if s not in e.wk: e.wk.append(s)
         return PENDING
     def drop(s): s.wake = lambda: None
-def first(w, q, gives):                                 # the first waiter that may be given something; those before it are passed over
+def first(w, q, gives):                                 # the first waiter that may be given something; those before it are skipped
     q[:] = [o for o in q if o.queued and o.got is None]
     for o in list(q):
         if o.eligible(): return o
@@ -1420,7 +1420,7 @@ def hand():                                             # hand-written programs 
     P['permits go to the waiters in order']=sem(1,spawn('a','n',take('ra',3)),spawn('b','n',sleep(1),take('rb',3)),spawn('c','n',sleep(2),take('rc',3)))
     P['one who needs much is not overtaken']=sem(2,spawn('a','n',take('ra',5)),spawn('b','n',sleep(1),take('rb',1,2)),spawn('c','n',sleep(2),take('rc',1)))
     P['one who leaves lets those behind him through']=sem(2,spawn('a','n',take('ra',9)),spawn('b','n',sleep(1),scope('s',2,take('rb',1,2))),spawn('c','n',sleep(2),take('rc',1)))
-    P['a cancelled waiter for a permit is passed over']=sem(1,spawn('a','n',take('ra',5)),spawn('b','n',sleep(1),scope('s',3,shield('h',sleep(0)),join(take('rb',1),shield('g',io(6))),commit('B'))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a cancelled waiter for a permit is skipped']=sem(1,spawn('a','n',take('ra',5)),spawn('b','n',sleep(1),scope('s',3,shield('h',sleep(0)),join(take('rb',1),shield('g',io(6))),commit('B'))),spawn('c','n',sleep(2),take('rc',1)))
     P['a permit that comes after the request of its instant']=sem(1,spawn('a','n',take('ra',3)),spawn('b','n',sleep(1),scope('s',2,take('rb',1),commit('B'))),spawn('c','n',sleep(2),take('rc',1)))
     P['a permit that comes before the request of its instant']=sem(1,spawn('b','n',sleep(1),take('rb',9)),spawn('c','n',sleep(2),take('rc',1)),take('ra',3),cancel('b'))
     P['a permit is not taken at once in cancelled code']=sem(1,scope('s',2,shield('h',sleep(4)),take('ra',1),commit('A')),take('rb',1))
@@ -1458,10 +1458,10 @@ def hand():                                             # hand-written programs 
     # L14.1, L16: s2 is cancelled at 1, and held from 2 on by code that is quiet about wake-ups; it is undriven when something in it is woken: at 5, if at nothing else
     held=lambda *b: scope('s',1,blink(2,9,scope('s2',None,join(shield('h',io(5)),seq(*b)))))
     P['the end of a task wakes cancelled code that awaits it']=nur('n',spawn('t','n',sleep(3)),held(dict(op='await',id='a',task='t')),commit('K'))
-    P['a wait for an event that is passed over is woken']=dict(op='event',id='q',body=nur('n',spawn('t','n',sleep(3),dict(op='set',event='q')),held(dict(op='wait',id='r',event='q',foreign=False)),commit('K')))
-    P['a wait to be notified that is passed over is woken']=cond(spawn('t','n',sleep(3),tell()),held(wait('ra')),commit('K'))
-    P['a receiver that is passed over is woken']=chan('q',1,False,nur('n',spawn('t','n',sleep(3),send('i1','q',False)),held(recv('r','q',False)),commit('K')))
-    P['a sender that is passed over is woken']=chan('q',0,False,nur('n',spawn('t','n',scope('x',4,sleep(3),recv('r','q',False))),held(send('i1','q',False)),commit('K')))
+    P['a wait for an event that is skipped is woken']=dict(op='event',id='q',body=nur('n',spawn('t','n',sleep(3),dict(op='set',event='q')),held(dict(op='wait',id='r',event='q',foreign=False)),commit('K')))
+    P['a wait to be notified that is skipped is woken']=cond(spawn('t','n',sleep(3),tell()),held(wait('ra')),commit('K'))
+    P['a receiver that is skipped is woken']=chan('q',1,False,nur('n',spawn('t','n',sleep(3),send('i1','q',False)),held(recv('r','q',False)),commit('K')))
+    P['a sender that is skipped is woken']=chan('q',0,False,nur('n',spawn('t','n',scope('x',4,sleep(3),recv('r','q',False))),held(send('i1','q',False)),commit('K')))
     ended=lambda n: scope('s',2,blink(3,9,n(spawn('t','n',dict(op='leak',ms=1,mute=False,body=io(4))),shield('h',io(5)))))
     P['the waker of a child that has ended wakes nobody']=seq(ended(lambda *b: nur('n',*b)),commit('K'))
     P['local: the waker of a child that has ended wakes nobody']=seq(ended(lambda *b: dict(nur('n',*b),local=True)),commit('K'))
@@ -1540,7 +1540,7 @@ def hand():                                             # hand-written programs 
     return P
 # what the programs on permits, notifications and `start` have to commit, for the laws L4, L13, L14 and L40
 WANT={'permits go to the waiters in order': 'ra0 rb3 rc6', 'one who needs much is not overtaken': 'ra0 rb5 rc6', 'one who leaves lets those behind him through': 'ra0 rc3',
-    'a cancelled waiter for a permit is passed over': 'ra0 rc5', 'a permit that comes after the request of its instant': 'ra0 rc3', 'a permit that comes before the request of its instant': 'ra0 rb3 rc3',
+    'a cancelled waiter for a permit is skipped': 'ra0 rc5', 'a permit that comes after the request of its instant': 'ra0 rc3', 'a permit that comes before the request of its instant': 'ra0 rb3 rc3',
     'a permit is not taken at once in cancelled code': 'rb4', 'a permit that was given to a dropped waiter goes on': 'ra0 rc7', 'a dropped holder gives its permits back': 'ra0 rb3',
     'a permit is held until the shield in it has ended': 'ra0 rb5', 'a notification goes to the longest waiter': 'ra2 rb4', 'a cancelled waiter is not notified': 'rb3',
     'a notification before the request of its instant': 'A3 ra3 rb5', 'a notification of a dropped waiter goes on': 'rb6', 'a notification of one who waits for the mutex goes on': 'rb12 rc6 rh2',
@@ -1553,8 +1553,8 @@ WANT={'permits go to the waiters in order': 'ra0 rb3 rc6', 'one who needs much i
     'a caller of start that is dropped when the child is ready': 'K3 T5', 'a start in cancelled code': 'L3'}
 # the same for local nurseries and for starts that fail, with what the root gives and when, for the laws L4, L13, L16, L19 to L22, L24, L28, L29, L31 to L34 and L41
 WANT.update({'a send that is let in, refused and then cancelled': 'P1 i10 i21 r1', 'a send that is let in, cancelled and then refused': 'i10 r1',
-    'the end of a task wakes cancelled code that awaits it': 'K3', 'a wait for an event that is passed over is woken': 'K3',
-    'a wait to be notified that is passed over is woken': 'K3', 'a receiver that is passed over is woken': 'K3 i13', 'a sender that is passed over is woken': 'K3',
+    'the end of a task wakes cancelled code that awaits it': 'K3', 'a wait for an event that is skipped is woken': 'K3',
+    'a wait to be notified that is skipped is woken': 'K3', 'a receiver that is skipped is woken': 'K3 i13', 'a sender that is skipped is woken': 'K3',
     'local: the end of a child that is dropped in place is no news for cancelled code': 'K11 | value 11', 'local: the end of a child that a reaper closes is no news for cancelled code': 'K11 | value 11',
     'the waker of a child that has ended wakes nobody': 'K5', 'local: the waker of a child that has ended wakes nobody': 'K5 | value 5',
     'local: children are dropped in place, shields too': 'K2 W2 | value 2', 'local: the finalizer of a dropped child is waited for': 'K2 W6 | value 6',

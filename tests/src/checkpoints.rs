@@ -1,6 +1,6 @@
 //! Behaviours: delivery and checkpoints. Where cancelled code stops, what may still complete, what delays it (L13–L18).
 
-mod passing_over;
+mod skipping;
 mod swallowed;
 
 use std::cell::Cell;
@@ -18,7 +18,7 @@ use foster::{
 
 use foster::sync::Event;
 
-pub use passing_over::*;
+pub use skipping::*;
 pub use swallowed::*;
 
 use crate::harness::ms;
@@ -925,9 +925,9 @@ macro_rules! checkpoints_suite {
             a_notification_passes_over_cancelled_code,
             what_was_given_before_the_cancel_is_taken,
             what_was_given_in_the_poll_of_the_cancel_is_taken,
-            who_was_passed_over_may_wait_elsewhere,
-            who_was_passed_over_finds_the_condition_in_use_with_another_mutex,
-            what_was_told_while_one_was_passed_over_is_seen,
+            who_was_skipped_may_wait_elsewhere,
+            who_was_skipped_finds_the_condition_in_use_with_another_mutex,
+            what_was_told_while_one_was_skipped_is_seen,
             who_waits_behind_a_cancelled_waiter_goes_on,
             a_cancelled_wait_for_does_not_keep_the_mutex,
             a_loop_of_ready_operations_starves_nobody,

@@ -330,7 +330,7 @@ impl Future for RateAcquire<'_> {
                 Stage::Queued(queued) => {
                     this.stage = match ready!(Pin::new(queued).poll(cx)) {
                         // A place in the queue is taken below the lock of the bucket.
-                        Ok(ParkOutcome::PassedOver) => Stage::start(),
+                        Ok(ParkOutcome::Skipped) => Stage::start(),
                         Ok(ParkOutcome::Unparked) => Stage::First { sleep: None },
                         Err(_) => unreachable!("nobody closes the queue"),
                     };

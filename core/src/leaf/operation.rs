@@ -35,7 +35,7 @@ use super::{Gate, is_cancelled};
 /// * *Given before the request, and not taken.* An operation of foster that was woken before the request takes what it
 ///   was given in the one poll that runnable code gets (law L12). This one is not polled: what `future` was given and
 ///   has not returned stays in it. In particular, a result that comes in the instant of a deadline loses.
-/// * *Given after the request.* The side that gives does not know that the code is cancelled, and does not pass over
+/// * *Given after the request.* The side that gives does not know that the code is cancelled, and does not skip
 ///   it. It may give to `future` until that is dropped.
 ///
 /// In both cases the drop of `future` decides what becomes of what it was given. A `recv` that takes its item out of a

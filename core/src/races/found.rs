@@ -85,9 +85,9 @@ fn a_place_comes_after_the_request() {
     );
 }
 
-/// A wait that was passed over in other code, which was cancelled, goes on in this one.
+/// A wait that was skipped in other code, which was cancelled, goes on in this one.
 #[test]
-fn a_place_comes_after_the_request_to_one_who_was_passed_over() {
+fn a_place_comes_after_the_request_to_one_who_was_skipped() {
     let adds = |limiter: &CapacityLimiter, cancel: &dyn Fn()| {
         cancel();
         limiter.set_total(1);
@@ -103,7 +103,7 @@ fn a_place_comes_after_the_request_to_one_who_was_passed_over() {
             let _ = scope
                 .run(poll_fn(|cx| {
                     let polled = acquire.as_mut().poll(cx);
-                    handle.cancel("passed over");
+                    handle.cancel("skipped");
                     polled.map(forget)
                 }))
                 .await;

@@ -344,7 +344,7 @@ impl CapacityLimiter {
         Ok((key, Some(queued)))
     }
 
-    /// Gives a waiter that was passed over a permit, or a place in the queue. None if its code is cancelled by now.
+    /// Gives a waiter that was skipped a permit, or a place in the queue. None if its code is cancelled by now.
     pub(super) fn enqueue_again(&self, key: usize, waiter: Waiter) -> Option<Option<WaiterKey>> {
         let mut state = self.lock();
         if state.held >= state.total {

@@ -231,7 +231,7 @@ impl<'a, T: ?Sized> ConditionWait<'a, T> {
                         return Poll::Pending;
                     };
                     match outcome {
-                        // Passed over in a scope that it has left. It does not join again: it may have missed the
+                        // Skipped in a scope that it has left. It does not join again: it may have missed the
                         // change.
                         WaitOutcome::Skipped => {
                             self.state = ConditionState::Locking { lock: self.mutex.lock(), tag };

@@ -253,7 +253,7 @@ impl LockLike for HomeMade {
             let mut queued = QueuedWaiter(self, self.queue.lock().park(0, Waiter::unpolled()));
             match (&mut queued.1).await.unwrap() {
                 ParkOutcome::Unparked => return HomeMadeGuard(self),
-                ParkOutcome::PassedOver => {}
+                ParkOutcome::Skipped => {}
             }
         }
     }

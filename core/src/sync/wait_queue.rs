@@ -34,7 +34,7 @@ pub use closed::Closed;
 ///
 /// Tasks [`park`](WaitQueue::park); somebody [`unpark`](WaitQueue::unpark)s as many as he likes, and exactly the ones
 /// that have waited longest go on. Unparking an empty queue does nothing: no wake-up is stored. A waiter whose code is
-/// cancelled is passed over, as if it were not there.
+/// cancelled is skipped, as if it were not there.
 ///
 /// The queue knows nothing about *why* one waits. To build a primitive out of it, decide and queue in one step: either
 /// below the queue's own lock, which [`lock`](WaitQueue::lock) takes, or below a lock of your own that is held around
@@ -110,7 +110,7 @@ pub use closed::Closed;
 ///             };
 ///             match (&mut waiting.1).await.expect("nobody closes this queue") {
 ///                 ParkOutcome::Unparked => return,
-///                 ParkOutcome::PassedOver => {} // there may be a free one by now
+///                 ParkOutcome::Skipped => {} // there may be a free one by now
 ///             }
 ///         }
 ///     }
@@ -155,7 +155,7 @@ impl WaitQueue {
     /// Waits at the end of the queue until unparked.
     ///
     /// The place is taken at the first poll; [`WaitQueueGuard::park`] takes one at once. The wait also ends, with
-    /// [`ParkOutcome::PassedOver`], if it was passed over because its code was cancelled, and is polled in other code
+    /// [`ParkOutcome::Skipped`], if it was skipped because its code was cancelled, and is polled in other code
     /// then.
     ///
     /// # Cancellation
@@ -447,14 +447,14 @@ impl Park<'_> {
 
 /// How a wait in a [`WaitQueue`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "who was passed over was not unparked: it has to look again at what it waits for"]
+#[must_use = "who was skipped was not unparked: it has to look again at what it waits for"]
 pub enum ParkOutcome {
     /// It was unparked.
     Unparked,
-    /// Its code was cancelled, so the queue passed over it, and unparked others instead, if anybody; and it went on in
+    /// Its code was cancelled, so the queue skipped it, and unparked others instead, if anybody; and it went on in
     /// other code. It has no place in the queue any more. The event that it waits for may have come meanwhile: look,
     /// and take another place if it has not, in one step as for the first one.
-    PassedOver,
+    Skipped,
 }
 
 impl Future for Park<'_> {
@@ -480,7 +480,7 @@ impl Future for Park<'_> {
         let result = match ready!(held.poll(list, cx)) {
             WaitOutcome::Notified => Ok(ParkOutcome::Unparked),
             WaitOutcome::Closed(closed) => Err(closed),
-            WaitOutcome::Skipped => Ok(ParkOutcome::PassedOver),
+            WaitOutcome::Skipped => Ok(ParkOutcome::Skipped),
         };
         *key = None;
         // It may have been closed because of a request that has come since the gate (L14).

@@ -59,13 +59,13 @@ async fn sent(capacity: usize) {
 }
 
 /// L14: what is taken out after the cancel of the first sender in line makes place for the next one's message.
-pub async fn the_message_of_a_cancelled_sender_is_passed_over() {
-    ends("the_message_of_a_cancelled_sender_is_passed_over", received(1)).await;
+pub async fn the_message_of_a_cancelled_sender_is_skipped() {
+    ends("the_message_of_a_cancelled_sender_is_skipped", received(1)).await;
 }
 
 /// L14: as above, without a buffer.
-pub async fn the_rendezvous_of_a_cancelled_sender_is_passed_over() {
-    ends("the_rendezvous_of_a_cancelled_sender_is_passed_over", received(0)).await;
+pub async fn the_rendezvous_of_a_cancelled_sender_is_skipped() {
+    ends("the_rendezvous_of_a_cancelled_sender_is_skipped", received(0)).await;
 }
 
 async fn received(capacity: usize) {

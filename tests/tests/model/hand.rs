@@ -100,7 +100,7 @@ programs! {
     permits_go_to_the_waiters_in_order: "permits go to the waiters in order";
     one_who_needs_much_is_not_overtaken: "one who needs much is not overtaken";
     one_who_leaves_lets_those_behind_him_through: "one who leaves lets those behind him through";
-    a_cancelled_waiter_for_a_permit_is_passed_over: "a cancelled waiter for a permit is passed over";
+    a_cancelled_waiter_for_a_permit_is_skipped: "a cancelled waiter for a permit is skipped";
     a_permit_that_comes_after_the_request_of_its_instant: "a permit that comes after the request of its instant";
     a_permit_that_comes_before_the_request_of_its_instant: "a permit that comes before the request of its instant";
     a_permit_is_not_taken_at_once_in_cancelled_code: "a permit is not taken at once in cancelled code";
@@ -133,10 +133,10 @@ programs! {
     a_send_that_is_let_in_refused_and_then_cancelled: "a send that is let in, refused and then cancelled";
     a_send_that_is_let_in_cancelled_and_then_refused: "a send that is let in, cancelled and then refused";
     the_end_of_a_task_wakes_cancelled_code_that_awaits_it: "the end of a task wakes cancelled code that awaits it";
-    a_wait_for_an_event_that_is_passed_over_is_woken: "a wait for an event that is passed over is woken";
-    a_wait_to_be_notified_that_is_passed_over_is_woken: "a wait to be notified that is passed over is woken";
-    a_receiver_that_is_passed_over_is_woken: "a receiver that is passed over is woken";
-    a_sender_that_is_passed_over_is_woken: "a sender that is passed over is woken";
+    a_wait_for_an_event_that_is_skipped_is_woken: "a wait for an event that is skipped is woken";
+    a_wait_to_be_notified_that_is_skipped_is_woken: "a wait to be notified that is skipped is woken";
+    a_receiver_that_is_skipped_is_woken: "a receiver that is skipped is woken";
+    a_sender_that_is_skipped_is_woken: "a sender that is skipped is woken";
     local_the_end_of_a_child_that_is_dropped_in_place_is_no_news_for_cancelled_code: "local: the end of a child that is dropped in place is no news for cancelled code";
     local_the_end_of_a_child_that_a_reaper_closes_is_no_news_for_cancelled_code: "local: the end of a child that a reaper closes is no news for cancelled code";
     the_waker_of_a_child_that_has_ended_wakes_nobody: "the waker of a child that has ended wakes nobody";

@@ -612,7 +612,7 @@ fn what_is_given_up_waits_for_what_its_destructors_have_started() {
     });
 }
 
-/// L14, L40: the mutex has passed over the one that was notified, because its code was cancelled in between. The
+/// L14, L40: the mutex has skipped the one that was notified, because its code was cancelled in between. The
 /// notification goes to the next, though what is beside that one goes on, and waits for just this.
 #[test]
 fn a_notification_goes_past_code_that_is_cancelled_before_the_mutex_is_free() {

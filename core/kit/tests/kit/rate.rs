@@ -190,9 +190,9 @@ fn the_first_in_line_has_to_be_polled() {
     });
 }
 
-/// Passed over in line because its code was cancelled, a wait that goes on elsewhere gets in line anew.
+/// Skipped in line because its code was cancelled, a wait that goes on elsewhere gets in line anew.
 #[test]
-fn a_wait_that_was_passed_over_can_go_on() {
+fn a_wait_that_was_skipped_can_go_on() {
     on_seeds(async || {
         let limit = RateLimiter::new(1, ms(2_000));
         limit.acquire().await;
@@ -203,7 +203,7 @@ fn a_wait_that_was_passed_over_can_go_on() {
                 assert_eq!(move_on_after(ms(1_000), wait.as_mut()).await, None);
                 assert_eq!(limit.waiting(), 2);
                 sleep(ms(2_000)).await;
-                assert_eq!(limit.waiting(), 0, "it was passed over");
+                assert_eq!(limit.waiting(), 0, "it was skipped");
                 let start = Instant::now();
                 wait.await;
                 start.elapsed()

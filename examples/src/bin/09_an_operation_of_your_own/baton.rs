@@ -20,7 +20,7 @@ struct State {
     taken: bool,
     /// The waiter that was given it, and has not been polled since.
     given: Option<u64>,
-    /// Those that wait, in order. A waiter that is neither here nor `given` was passed over.
+    /// Those that wait, in order. A waiter that is neither here nor `given` was skipped.
     waiting: BTreeMap<u64, Waiter>,
     next_key: u64,
 }
@@ -53,7 +53,7 @@ impl Baton {
         let mut woken = Vec::new();
         let mut state = self.state();
         state.given = None;
-        // Rule 3: decided under the lock. A waiter that is passed over leaves the queue, and is woken, too.
+        // Rule 3: decided under the lock. A waiter that is skipped leaves the queue, and is woken, too.
         while let Some((key, waiter)) = state.waiting.pop_first() {
             if waiter.claim() {
                 state.given = Some(key);
@@ -100,7 +100,7 @@ impl<'a> Future for Take<'a> {
                 }
                 return Poll::Pending;
             }
-            // Rule 4: what was given is taken. A waiter that was passed over waits on while it is cancelled, and else starts again.
+            // Rule 4: what was given is taken. A waiter that was skipped waits on while it is cancelled, and else starts again.
             if state.given != Some(key) && cancelled {
                 return Poll::Pending;
             }
@@ -198,7 +198,7 @@ mod tests {
 
     /// Two wait; the first one is cancelled, and kept alive by a shield; the second one is given the baton.
     #[test]
-    fn a_cancelled_waiter_is_passed_over() {
+    fn a_cancelled_waiter_is_skipped() {
         all_went_well(&explore(0..300, || async {
             let baton = Arc::new(Baton::default());
             let held_it = Arc::new(AtomicBool::new(false));

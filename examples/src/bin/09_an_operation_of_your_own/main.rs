@@ -5,7 +5,7 @@
 //!
 //!   a resource with waiters of its own:
 //!     ann ── holds the baton ──────── passes it on ──▶
-//!     bob ───────── waits ── cancelled ──╳  │ passed over
+//!     bob ───────── waits ── cancelled ──╳  │ skipped
 //!     cat ────────────── waits ─────────────▼ holds it ──▶
 //! ```
 //!

@@ -46,13 +46,13 @@ fn merge_is_fair_and_ends_with_the_last() {
     });
 }
 
-/// L14: a limit around one item leaves nothing behind: streams that were passed over, or did not start, go on in the next.
+/// L14: a limit around one item leaves nothing behind: streams that were skipped, or did not start, go on in the next.
 #[test]
 fn merge_goes_on_after_a_limit_around_one_item() {
     on_seeds(async || {
         let (tx, rx) = unbounded();
         let mut both = merge([rx, unbounded().1]);
-        // The receiver waits in the limit, and is passed over when a value comes.
+        // The receiver waits in the limit, and is skipped when a value comes.
         assert_eq!(move_on_after(ms(10), both.next()).await, None);
         tx.try_send(1).unwrap();
         assert_eq!(both.next().await, Some(1));
@@ -60,7 +60,7 @@ fn merge_goes_on_after_a_limit_around_one_item() {
         tx.try_send(2).unwrap();
         assert_eq!(move_on_after(Duration::ZERO, both.next()).await, None);
         assert_eq!(both.next().await, Some(2));
-        // It is passed over while the limit is held by a shield.
+        // It is skipped while the limit is held by a shield.
         let held = move_on_after(ms(10), async {
             join((both.next(), shield(sleep(ms(20))))).await;
         });

@@ -1,4 +1,4 @@
-//! A giver passes over waiters whose code is cancelled (L14): nothing is lost on them, and they are in nobody's way.
+//! A giver skips waiters whose code is cancelled (L14): nothing is lost on them, and they are in nobody's way.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -55,7 +55,7 @@ async fn second_of<A, B>(first: impl Future<Output = A>, second: impl Future<Out
 }
 
 /// As `second_of`, without anybody else.
-async fn passed_over<A>(first: impl Future<Output = A>, give: impl FnOnce()) {
+async fn skipped<A>(first: impl Future<Output = A>, give: impl FnOnce()) {
     second_of(first, yield_now(), give).await;
 }
 
@@ -112,16 +112,16 @@ pub async fn a_value_passes_over_a_cancelled_receiver() {
         assert_eq!(rx.statistics().used, 0);
     }
     let (tx, rx) = bounded(1);
-    passed_over(rx.recv(), || tx.try_send("stays").unwrap()).await;
+    skipped(rx.recv(), || tx.try_send("stays").unwrap()).await;
     assert_eq!(rx.try_recv(), Ok("stays"));
 }
 
 /// L14: a receiver that is cancelled is no room, and a sender that is cancelled has sent nothing.
 pub async fn a_rendezvous_takes_two_that_are_not_cancelled() {
     let (tx, rx) = bounded(0);
-    passed_over(rx.recv(), || assert!(tx.try_send(1).is_err(), "nobody receives it")).await;
+    skipped(rx.recv(), || assert!(tx.try_send(1).is_err(), "nobody receives it")).await;
     second_of(tx.send(1), tx.send(2), || assert_eq!(rx.try_recv(), Ok(2))).await.unwrap();
-    passed_over(tx.send(1), || assert_eq!(rx.try_recv(), Err(TryRecvError::Empty))).await;
+    skipped(tx.send(1), || assert_eq!(rx.try_recv(), Err(TryRecvError::Empty))).await;
     let permit = second_of(tx.reserve(), tx.reserve(), || {
         let mut receiving = pin!(rx.recv());
         assert!(receiving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -143,7 +143,7 @@ pub async fn an_end_passes_over_cancelled_code() {
     let (_tx, rx) = bounded::<u8>(1);
     let other = rx.clone();
     let waits = other.clone();
-    passed_over(other.recv(), || assert!(other.close())).await;
+    skipped(other.recv(), || assert!(other.close())).await;
     drop(waits);
 
     let (tx, rx) = bounded(1);
@@ -153,9 +153,9 @@ pub async fn an_end_passes_over_cancelled_code() {
     let (tx, rx) = bounded::<u8>(1);
     second_of(tx.closed(), tx.closed(), || rx.shutdown()).await;
     let (tx, rx) = oneshot::<u8>();
-    passed_over(rx, || drop(tx)).await;
+    skipped(rx, || drop(tx)).await;
     let (mut tx, rx) = oneshot::<u8>();
-    passed_over(tx.closed(), || drop(rx)).await;
+    skipped(tx.closed(), || drop(rx)).await;
 }
 
 /// L14: a sender that was let in before it was cancelled is not told afterwards that its value was not wanted.
@@ -233,7 +233,7 @@ pub async fn news_passes_over_cancelled_code() {
     second_of(tx.send(2), tx.send(3), || assert_eq!(one.try_recv(), Ok(1))).await.unwrap();
     assert_eq!((one.try_recv(), two.try_recv()), (Ok(3), Ok(3)));
     let (tx, rx) = oneshot();
-    passed_over(rx, || tx.send(1).unwrap()).await;
+    skipped(rx, || tx.send(1).unwrap()).await;
 }
 
 /// L14: permits and locks.
@@ -259,7 +259,7 @@ pub async fn permits_and_locks_pass_over_cancelled_code() {
 /// L14: who stands in the queue and is cancelled does not keep out those who come.
 pub async fn cancelled_code_keeps_nobody_out() {
     let semaphore = Semaphore::new(1);
-    passed_over(semaphore.acquire_many(5), || {
+    skipped(semaphore.acquire_many(5), || {
         drop(semaphore.try_acquire().expect("one is free"));
         let mut comes = pin!(semaphore.acquire());
         assert!(comes.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
@@ -268,12 +268,12 @@ pub async fn cancelled_code_keeps_nobody_out() {
 
     let lock = RwLock::new(());
     let held = lock.read().await;
-    passed_over(lock.write(), || drop(lock.try_read().expect("only readers are in"))).await;
+    skipped(lock.write(), || drop(lock.try_read().expect("only readers are in"))).await;
     drop(held);
 
     let limiter = CapacityLimiter::new(1);
     let held = limiter.acquire().await;
-    passed_over(limiter.acquire(), || {
+    skipped(limiter.acquire(), || {
         drop(held);
         drop(limiter.try_acquire().expect("it is free"));
     })
@@ -308,8 +308,8 @@ pub async fn events_and_their_kind_pass_over_cancelled_code() {
     let second = second_of(queue.park(), queue.park(), || assert_eq!(queue.unpark(1), 1)).await;
     assert_eq!(second.unwrap(), ParkOutcome::Unparked);
     let mut wait = pin!(queue.park());
-    passed_over(wait.as_mut(), || assert_eq!(queue.unpark(1), 0)).await;
-    assert_eq!(wait.await.unwrap(), ParkOutcome::PassedOver, "its owner looks again");
+    skipped(wait.as_mut(), || assert_eq!(queue.unpark(1), 0)).await;
+    assert_eq!(wait.await.unwrap(), ParkOutcome::Skipped, "its owner looks again");
     assert!(queue.is_empty());
     second_of(queue.park(), queue.park(), || assert_eq!(queue.close("broken"), 1)).await.unwrap_err();
 
@@ -377,8 +377,8 @@ async fn what_was_given_is_taken(who: Gives) {
     assert!(!given_in_time(who, barrier.wait(), last).await.is_leader());
 }
 
-/// L14: who was passed over and is polled in other code then joins again.
-pub async fn who_was_passed_over_may_wait_elsewhere() {
+/// L14: who was skipped and is polled in other code then joins again.
+pub async fn who_was_skipped_may_wait_elsewhere() {
     let (tx, rx) = bounded(1);
     let semaphore = Semaphore::new(0);
     let (mutex, condition) = (Mutex::new(0), Condition::new());
@@ -408,9 +408,9 @@ pub async fn who_was_passed_over_may_wait_elsewhere() {
     assert!(!arrives.await.is_leader());
 }
 
-/// L14: who was passed over gets its own mutex back, also if the condition is in use with another one by then, and takes
+/// L14: who was skipped gets its own mutex back, also if the condition is in use with another one by then, and takes
 /// nothing from those others.
-pub async fn who_was_passed_over_finds_the_condition_in_use_with_another_mutex() {
+pub async fn who_was_skipped_finds_the_condition_in_use_with_another_mutex() {
     let (one, other, condition) = (Mutex::new(0), Mutex::new(0), Condition::new());
     let mut passed = Box::pin(condition.wait(one.lock().await));
     let mut scope = CancelScope::new();
@@ -418,7 +418,7 @@ pub async fn who_was_passed_over_finds_the_condition_in_use_with_another_mutex()
     let outcome = scope
         .run(async {
             assert!(poll_once(passed.as_mut()).await.is_pending());
-            handle.cancel("it is passed over");
+            handle.cancel("it is skipped");
             assert_eq!(condition.notify_all(&one.try_lock().unwrap()), 0);
             checkpoint().await;
         })
@@ -476,8 +476,8 @@ pub async fn a_cancelled_wait_for_does_not_keep_the_mutex() {
     assert!(mutex.try_lock().is_ok());
 }
 
-/// L14: a change that was told while a `wait_for` was passed over is not lost for it.
-pub async fn what_was_told_while_one_was_passed_over_is_seen() {
+/// L14: a change that was told while a `wait_for` was skipped is not lost for it.
+pub async fn what_was_told_while_one_was_skipped_is_seen() {
     let (mutex, condition) = (Mutex::new(false), Condition::new());
     let mut waiting = pin!(condition.wait_for(mutex.lock().await, |is_set| *is_set));
     let mut scope = CancelScope::new();
