@@ -1,9 +1,10 @@
 //! Channels whose ends are closed by the very request that cancels those who wait at them (L14).
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::channel::{
@@ -220,6 +221,56 @@ fn who_was_woken_for_something_else_is_not_told_of_the_end() {
             };
             assert_eq!(goes_on(seed, || async move { tx.closed().await }, acts), own, "broadcast, seed {seed}");
         }
+    }
+}
+
+/// L14: a waiter that was skipped is woken, once: in cancelled code it does not wait again.
+#[test]
+fn who_was_skipped_does_not_wait_again_in_cancelled_code() {
+    /// Polls `wait` in code that is cancelled then, has it skipped by `give`, polls it, and has it skipped again, if it is
+    /// still there. Returns how often it was woken.
+    fn wakes<A>(wait: impl Future<Output = A>, mut give: impl FnMut()) -> usize {
+        let (woken, mut wait) = (Arc::new(Woken::default()), pin!(wait));
+        let waker = Waker::from(woken.clone());
+        foster_sim::run(1, async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let in_scope = scope.run(poll_fn(|_| {
+                let mut cx = Context::from_waker(&waker);
+                assert!(wait.as_mut().poll(&mut cx).is_pending());
+                handle.cancel("it waits");
+                for _ in 0..2 {
+                    give();
+                    assert!(wait.as_mut().poll(&mut cx).is_pending());
+                }
+                Poll::Ready(())
+            }));
+            in_scope.await.expect("it is ready in its only poll");
+        });
+        woken.0.load(Ordering::SeqCst)
+    }
+
+    let (tx, rx) = bounded(1);
+    let passes = || {
+        tx.try_send(1).expect("it has room");
+        assert_eq!(rx.try_recv(), Ok(1));
+    };
+    assert_eq!(wakes(rx.recv(), passes), 1, "a receiver");
+    tx.try_send(1).expect("it has room");
+    let passes = || {
+        assert_eq!(rx.try_recv(), Ok(1));
+        tx.try_send(1).expect("it has room");
+    };
+    assert_eq!(wakes(tx.send(2), passes), 1, "a sender");
+}
+
+/// Counts its calls.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
