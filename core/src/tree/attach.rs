@@ -127,7 +127,8 @@ impl NodeRef {
         let (flags, inherited) = there.behind(self.kind.shield());
         let mut state = self.lock();
         if flags & CANCELLED != 0 && !self.flagged(CANCELLED) {
-            self.polled.judge_moved();
+            // Into cancelled code: it has one poll, or the one that is going on.
+            self.polled.judge(self.polled.last().last_step(true, false));
         }
         state.inherited = state.inherited.join(inherited);
         // A parent that is let go of may be the last reference to it: dropped below, without the lock.

@@ -195,13 +195,13 @@ impl NodeRef {
         }
         let own = self.verdict();
         if is_new {
-            self.keep_verdict(own);
+            self.polled.judge(own.last_step);
         }
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(visited.len());
         for Visited { node, inside, is_new, .. } in visited {
-            let verdict = node.verdict_inside(Some(inside.map_or(own, |inside| verdicts[inside])));
+            let verdict = node.verdict_inside(inside.map_or(own, |inside| verdicts[inside]));
             if *is_new {
-                node.keep_verdict(verdict);
+                node.polled.judge(verdict.last_step);
             }
             verdicts.push(verdict);
         }
