@@ -29,6 +29,7 @@
 //!
 //! Without the second of the two the task would never be polled again, and never end (I7).
 
+use std::mem;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
@@ -64,24 +65,21 @@ impl DriverWakes {
     /// keep the others from being called (L36). No lock may be held.
     ///
     /// Model: `races/scopes.rs`, `a_request_races_with_the_first_polls_of_a_child`.
-    pub(crate) fn wake(self) {
+    pub(crate) fn wake(mut self) {
         // L11. Before any waker: code that is woken, or runs already, may be dropped only from here on, when all are
         // marked.
         for (node, _) in self.drivers.iter().filter(|(_, marked)| *marked) {
             node.flag(PROPAGATED);
         }
-        if let Some(tree) = self.arm {
+        if let Some(tree) = self.arm.take() {
             tree.timers.arm();
         }
         without_counting(|| {
-            let mut late = Vec::new();
-            for (node, _) in self.drivers {
-                node.call_driver(&mut late);
-            }
-            while let Some(node) = late.pop() {
-                node.flag(PROPAGATED);
-                node.begin_call();
-                node.call_driver(&mut late);
+            // Again for those that have come late.
+            while !self.drivers.is_empty() {
+                for (node, _) in mem::take(&mut self.drivers) {
+                    node.call_driver(&mut self);
+                }
             }
         });
     }
@@ -125,15 +123,15 @@ impl Node {
         }
     }
 
-    /// Does the call that a request has begun: marks the scope again, as it may have been polled since. Adds the scopes
-    /// below to `late` that were opened while the request was marking others.
-    fn call_driver(&self, late: &mut Vec<NodeRef>) {
+    /// Does the call that a request has begun: marks the scope again, as it may have been polled since. Marks and adds the
+    /// scopes below that were opened while the request was marking others.
+    fn call_driver(&self, wakes: &mut DriverWakes) {
         self.woken.store(true, Ordering::Release);
         let state = self.lock();
         // Ordering: under the lock, and after `PROPAGATED`: what is opened from here on finds that.
         if self.flagged(PROPAGATED) {
-            let is_late = |node: &NodeRef| node.flagged(LATE) && !node.flagged(PROPAGATED);
-            late.extend(state.children.iter().map(|(_, node)| node).filter(|node| is_late(node)).cloned());
+            let late = state.children.iter().filter(|(_, node)| node.flagged(LATE) && node.flag(PROPAGATED));
+            late.for_each(|(_, node)| wakes.push(node.clone(), true));
         }
         // Taken now that all are marked. A driver leaves its waker before it looks whether its scope is marked; so it
         // has seen that, or its waker is here.
@@ -153,21 +151,13 @@ impl Node {
         self.woken.swap(true, Ordering::AcqRel);
     }
 
-    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1). A task
-    /// does not, nor does a root, which comes by here in each turn.
-    #[inline]
-    fn wake_delayed(&self) {
-        if self.may_delay() {
-            self.wake_chain();
-        }
-    }
-
-    /// Does the rest of `wake_delayed`: the scope around, then the one that that holds up, and so on. It stops at one
-    /// that counts as woken: whoever has marked that goes on from there.
+    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1); then the
+    /// one that that holds up, and so on. It stops at one that counts as woken: whoever has marked that goes on from there.
+    /// A task holds up nothing, nor does a root, which comes by here in each turn.
     ///
     /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
-    #[inline(never)]
-    fn wake_chain(&self) {
+    #[inline]
+    fn wake_delayed(&self) {
         let mut next = self.end_call();
         while let Some(scope) = next.filter(|scope| scope.is_to_be_called()) {
             scope.begin_call();
@@ -187,6 +177,7 @@ impl Node {
 
     /// Returns the parent, if no call is going on any more, and this scope holds up its delivery: an inner scope that
     /// is not Closed, in a cancelled scope.
+    #[inline]
     fn end_call(&self) -> Option<NodeRef> {
         if !self.may_delay() || self.calls.fetch_sub(1, Ordering::AcqRel) != 1 || !self.flagged(PARENT_CANCELLED) {
             return None;
