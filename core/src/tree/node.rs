@@ -643,16 +643,10 @@ impl Drop for Node {
     /// itself.
     fn drop(&mut self) {
         crate::live_counts::node_gone(self.kind == Kind::Task);
-        let mut above = self.take_parent();
-        while let Some(mut node) = above {
-            above = node.0.get_mut().and_then(Node::take_parent);
+        // Without locking: nobody else refers to such a node.
+        let mut above = self.state.get_mut().place.take();
+        while let Some(mut place) = above {
+            above = place.parent.0.get_mut().and_then(|node| node.state.get_mut().place.take());
         }
-    }
-}
-
-impl Node {
-    /// Takes the parent out of a node that nobody else refers to; so without locking.
-    fn take_parent(&mut self) -> Option<NodeRef> {
-        Some(self.state.get_mut().place.take()?.parent)
     }
 }
