@@ -83,24 +83,14 @@ impl NodeRef {
         self.inherit(place)
     }
 
-    /// Makes an inner scope of `parent`, or of its nearest ancestor that is not Closed (L1, L25). `make` runs under
-    /// the parent's lock: it makes a node with [`attached`](NodeRef::attached), and does nothing else.
-    pub(crate) fn attach_new(parent: &NodeRef, make: impl FnOnce(Attachment) -> NodeRef) -> NodeRef {
-        let node = parent.attach_to_open(Role::Inner, |place| {
-            let node = make(place);
-            (node.clone(), node)
-        });
-        node.hard_time_may_be_over();
-        node
-    }
-
     /// Makes a place below the nearest scope, from this one up, that is not Closed, and links there the scope that `make`
     /// returns first, under the same lock; returns the rest. If there is none, the host was dropped while this code was
     /// running on another thread (L30): then the place is nowhere, and nothing is linked.
     ///
-    /// One lock is held at a time, on the way up. A scope that is Closed stays so, so none that was passed could have
-    /// taken it in.
-    fn attach_to_open<R>(&self, role: Role, make: impl FnOnce(Attachment) -> (NodeRef, R)) -> R {
+    /// `make` does nothing else than to make a node, as it runs under the lock of the scope above; once that is released,
+    /// [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow. One lock is held at a time, on the way up.
+    /// A scope that is Closed stays so, so none that was passed could have taken it in.
+    pub(super) fn attach_to_open<R>(&self, role: Role, make: impl FnOnce(Attachment) -> (NodeRef, R)) -> R {
         let mut further: Option<NodeRef> = None;
         loop {
             let parent = further.as_ref().unwrap_or(self);

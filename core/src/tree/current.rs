@@ -11,6 +11,7 @@ mod checkpoint;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::children::Role;
 use super::frames::{CurrentFrame, node_of, node_or_default, node_or_parts, with_current};
 use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
@@ -43,11 +44,12 @@ impl InlineScope {
     /// The parent's lock, under which the node is made and listed (Invariant 2), with the waker in it: a request that
     /// comes right after that finds it. Then, for a deadline, the node's.
     fn promote(self, parent: &NodeRef, driver: Option<Waker>) -> NodeRef {
-        let node = NodeRef::attach_new(parent, |place| {
+        let node = parent.attach_to_open(Role::Inner, |place| {
             let mut node = NodeRef::attached(place, self.kind, Origin::new(self.kind.name(), self.location));
             node.begin(self.deadline, driver);
-            node
+            (node.clone(), node)
         });
+        node.hard_time_may_be_over();
         if self.deadline != Instant::NEVER {
             // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to
             // be over costs no look at the clock here.
