@@ -14,7 +14,7 @@ MUTANTS = [
     ("hard-time-is-silent", "tree/request.rs", "map_or(1, |tree| tree.next_request());\n        self.propagate(false, now, number, true, wakes);", "map_or(1, |tree| tree.next_request());\n        let _ = (now, number, wakes);"),
     ("mark-wakes-no-chain", "tree/wake.rs", "        self.call_waker(state);\n        self.wake_delayed();", "        self.call_waker(state);\n        self.end_call();"),
     ("effective-deadline-is-soft", "cancel_scope.rs", "if behind == ShieldLevel::None { soft } else { hard }", "soft"),
-    ("clock-is-not-asked", "tree/deadline.rs", "            tree.fire_due();\n        }\n        self.flagged(CANCELLED)", "        }\n        self.flagged(CANCELLED)"),
+    ("clock-is-not-asked", "tree/deadline.rs", "self.tree().into_iter().for_each(|tree| tree.fire_due());", ""),
     ("graceful-forgets-outer", "tree/cancel_state.rs", "graceful: self.direct.min(self.graceful) },", "graceful: self.direct },"),
     ("hard-time-is-late", "tree/cancel_state.rs", "|| self.graceful <= now", "|| self.graceful < now"),
     ("no-patience", "tree/drive.rs", "again |= missed < MAX_MISSED_POLLS;", "again |= missed < 1;"),

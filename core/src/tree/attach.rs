@@ -153,18 +153,12 @@ impl NodeRef {
 
     /// Marks the scope as cancelled if a hard time is over by the clock. A hard time that is over, as it is at once
     /// without a grace, has no timer that would visit a scope that came later. No lock may be held.
-    #[inline]
     pub(crate) fn hard_time_may_be_over(&self) {
         // Not before the code around is cancelled: a hard time that is just over by the clock has a timer that comes
         // by here. Marked earlier, the scope would be dropped inside code that goes on.
-        if self.flags_of(TIMED | PARENT_CANCELLED) == TIMED | PARENT_CANCELLED {
-            self.look_at_the_clock();
+        if self.flags_of(TIMED | PARENT_CANCELLED) != TIMED | PARENT_CANCELLED {
+            return;
         }
-    }
-
-    /// Does the rest of `hard_time_may_be_over`, for scopes for which the clock counts.
-    #[inline(never)]
-    fn look_at_the_clock(&self) {
         let inherited = self.lock().inherited;
         if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
             self.flag(CANCELLED | LATE);

@@ -161,15 +161,10 @@ impl NodeRef {
     /// might make a difference. No lock may be held.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now()
-    }
-
-    /// Does the rest of `is_cancelled`. Another thread may have found the timers due and be marking scopes at this
-    /// moment: then this one is cancelled a moment later.
-    #[inline(never)]
-    fn is_cancelled_by_now(&self) -> bool {
-        if let Some(tree) = self.tree() {
-            tree.fire_due();
+        // Another thread may have found the timers due and be marking scopes at this moment: then this one is cancelled a
+        // moment later.
+        if self.flags_of(CANCELLED | TIMED) == TIMED {
+            self.tree().into_iter().for_each(|tree| tree.fire_due());
         }
         self.flagged(CANCELLED)
     }

@@ -457,9 +457,7 @@ impl NodeRef {
                 // I18: a cancelled form is not returned into code whose deadline has passed by the clock. So what is
                 // due is fired before the scope is closed, and `close_in` finds it inherited.
                 exact = true;
-                if let Some(tree) = self.tree() {
-                    tree.fire_due();
-                }
+                self.tree().into_iter().for_each(|tree| tree.fire_due());
                 continue;
             }
             return Poll::Ready(self.close_in(state));

@@ -32,7 +32,7 @@ use std::time::Duration;
 use super::binding::Binding;
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Children;
-use super::flags::{ABANDONED, CANCELLED, ENDED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
+use super::flags::{ABANDONED, CANCELLED, ENDED, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
 use super::panic::Payload;
 use super::polled::Polled;
 use super::shared::Tree;
@@ -442,20 +442,8 @@ impl NodeRef {
 }
 
 impl Attachment {
-    /// Returns the flags of a scope with that shield in this place, and what it inherits (L9). In a tree without
-    /// requests and deadlines these are two comparisons.
-    #[inline]
+    /// Returns the flags of a scope with that shield in this place, and what it inherits (L9).
     pub(super) fn behind(&self, shield: ShieldLevel) -> (u32, CancelState) {
-        if self.flags & !KEPT == 0 && !self.requests.any() {
-            (self.flags, CancelState::default())
-        } else {
-            self.behind_requests(shield)
-        }
-    }
-
-    /// Does the rest of `behind`, where something reaches the parent.
-    #[inline(never)]
-    fn behind_requests(&self, shield: ShieldLevel) -> (u32, CancelState) {
         let inherited = self.requests.through(shield);
         let held_off = if shield == ShieldLevel::Full { TIMED } else { 0 };
         let flags = self.flags & !(held_off | PROPAGATED);
