@@ -186,16 +186,11 @@ impl NodeRef {
     }
 
     /// Prepares what is asked after a poll of the body (L16), and what a dump says of it. Just before that poll.
-    #[inline]
     fn begin_poll(&self) {
-        if self.flagged(NOTED | CANCELLED) {
-            self.begin_poll_slowly();
+        let flags = self.flags_of(NOTED | CANCELLED);
+        if flags == 0 {
+            return;
         }
-    }
-
-    /// Does the rest of `begin_poll`, for scopes that are cancelled, or of which a dump is wanted.
-    #[inline(never)]
-    fn begin_poll_slowly(&self) {
         // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has written,
         // and this reads that. A swap, because only that is sure to read the last value, and so synchronizes with whoever
         // wrote it.
@@ -204,7 +199,7 @@ impl NodeRef {
         if let Some(cold) = &mut state.cold {
             cold.waits_for.clear();
         }
-        let inner = if self.flagged(CANCELLED) { state.children.in_window() } else { Vec::new() };
+        let inner = if flags & CANCELLED != 0 { state.children.in_window() } else { Vec::new() };
         drop(state);
         for inner in inner {
             // L16.2: a wake that arrives later proves nothing about this poll. Taken back by the inner scope's own
@@ -344,24 +339,9 @@ impl NodeRef {
     /// Brings the scope from the end of its body to Closed: waits for children and orphans, then runs the finalizers
     /// (L2, L22). Ready once; then the caller records the outcome, and the scope leaves (`leave`).
     ///
-    /// Most scopes have none of these, and go all the way under one lock.
-    #[inline]
-    pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
-        self.touch();
-        let state = self.lock();
-        // I18: the clock may say more than the flags, where both this scope was cancelled and a deadline or hard time
-        // counts for it: see the end of `drain_slowly`.
-        let exact = !self.flagged(CANCELLED) || !self.flagged(TIMED);
-        if state.is_trivial() && exact && !self.flagged(ABANDONED) {
-            return Poll::Ready(self.close_in(state));
-        }
-        drop(state);
-        self.drain_slowly(driver, cx)
-    }
-
-    /// Does the rest of `drain`. Each turn of the loop looks at the state under a new lock, does the first thing that
-    /// is to be done, and begins again; so whatever came between two locks is seen. It ends when nothing is to be done
-    /// (Ready), or when the driver has registered and then found nothing (Pending).
+    /// Each turn of the loop looks at the state under a new lock, does the first thing that is to be done, and begins again;
+    /// so whatever came between two locks is seen. It ends when nothing is to be done (Ready), or when the driver has
+    /// registered and then found nothing (Pending). Most scopes go all the way in the first turn.
     ///
     /// `registered` and `dismissed` see to it that this happens once in a poll, and `exact` that the clock is looked
     /// at once.
@@ -376,8 +356,8 @@ impl NodeRef {
     /// ```
     ///
     /// Model: `races/scopes.rs`, `a_spawn_races_with_the_drain`.
-    #[inline(never)]
-    fn drain_slowly(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
+    pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
+        self.touch();
         let mut exact = false;
         let mut dismissed = false;
         let mut registered = false;
