@@ -289,7 +289,7 @@ pub(crate) struct Cold {
     /// meanwhile waits until it is put back (I3).
     pub(crate) polls_finalizer: bool,
     /// The first panic that was recorded (L32): of the body, of a child, of an orphan. It resumes when the scope is
-    /// Closed; taken by `close_more`.
+    /// Closed; taken by `close_in`.
     pub(crate) panic: Option<Payload>,
     /// Of a nursery of a `start`: the nursery that is kept open for its child, until that is ready or this one is
     /// closed (L4). Whoever takes it calls `start_answered` on it, with no lock held.
