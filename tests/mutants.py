@@ -44,7 +44,7 @@ MUTANTS = [
     ("reaped-panic-is-dropped", "tree/abandon.rs", "drop_payload(place.parent.panicked_if_awaited(payload).err());", "drop_payload(Some(payload));"),
     ("escaped-orphan-wakes-nobody", "tree/abandon.rs", "if parent.flagged(CANCELLED) && !frames::is_inside(&parent) {", "if false {"),
     ("settled-turn-goes-on", "kit/combine/settlement.rs", "self.fate.is_closing() && !self.closed", "false"),
-    ("installed-root-fails", "tree/request.rs", "state.life == Life::Closed || frames::default_root() == Some(self)", "state.life == Life::Closed"),
+    ("installed-root-fails", "tree/request.rs", "state.life == Life::Closed || frames::DEFAULT_ROOT.get() == Some(self)", "state.life == Life::Closed"),
     ("lost-job-is-cut", "tree/abandon.rs", "if node.kind != Kind::Thread {", "if true {"),
     ("root-blames-its-own-host", "tree/root.rs", "if !std::mem::replace(this.torn_down, true) {", "if false {"),
     ("root-is-polled-in-vain", "tree/root.rs", "if !first && !node.woken.load(Ordering::Acquire) {", "if false {"),

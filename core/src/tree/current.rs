@@ -21,9 +21,7 @@ use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 
-pub(crate) use super::frames::{
-    default_root, depth, enter, enter_inline, innermost, is_inside, set_default, with_tree,
-};
+pub(crate) use super::frames::{DEFAULT_ROOT, depth, enter, enter_inline, innermost, is_inside, with_tree};
 pub(crate) use super::no_context::no_context_for;
 pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, waits_no_more};
 

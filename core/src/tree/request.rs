@@ -253,7 +253,7 @@ impl NodeRef {
     /// the end of this scope: it is Closed, or the installed root, which would be cancelled for the rest of the process.
     pub(crate) fn panicked_if_awaited(&self, payload: Payload) -> Result<(), Payload> {
         let state = self.lock();
-        if state.life == Life::Closed || frames::default_root() == Some(self) {
+        if state.life == Life::Closed || frames::DEFAULT_ROOT.get() == Some(self) {
             return Err(payload);
         }
         self.record_panic(state, payload);
