@@ -105,10 +105,7 @@ impl NodeRef {
         }
         // A later request comes only to here: the code is cancelled by the first one, but its hard time has come
         // nearer. Before the entry nothing is inside for which that could matter: `entered` arms it.
-        let (old, earliest) = self.arm_in(&mut state);
-        drop(state);
-        drop(old);
-        if earliest {
+        if self.arm_in(state) {
             wakes.arm = self.tree().cloned();
         }
         wakes.push(self.clone(), is_first);
