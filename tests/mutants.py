@@ -68,7 +68,7 @@ MUTANTS = [
     ("deadline-arms-nothing", "tree/deadline.rs", "            tree.fire_due();\n        }\n        if earliest {\n", "            tree.fire_due();\n        }\n        if earliest && false {\n"),
     ("hard-time-arms-nothing", "tree/request.rs", "if self.arm_in(state) {", "if self.arm_in(state) && false {"),
     ("alarm-arms-nothing", "tree/deadline.rs", "        tree.fire_due();\n        tree.timers.arm();\n", "        tree.fire_due();\n"),
-    ("arms-once", "tree/timers.rs", "while let Some((mut host, at)) = self.take_host() {", "if let Some((mut host, at)) = self.take_host() {"),
+    ("arms-once", "tree/timers.rs", "            queue.host = Some(host);\n", "            queue.host = Some(host);\n            return;\n"),
     ("next-grows-alone", "tree/timers.rs", "if at < self.next.load() {", "if false {"),
     ("removed-timer-is-the-next", "tree/timers.rs", "if key.at <= self.next.load() {", "if false {"),
     ("missed-sleep-stays", "tree/timers.rs", "            queue.missed.remove(&key);\n            return None;", "            return None;"),
