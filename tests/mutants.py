@@ -11,7 +11,7 @@ MUTANTS = [
     ("late-graceful-shield", "tree/attach.rs", "        if inherited.waits_for_hard() && self.tree()", "        if false && self.tree()"),
     ("request-stays-on-top", "tree/request.rs", "        self.propagate(is_first, now, number, false, wakes);\n        true", "        self.polled.judge(self.verdict().last_step);\n        let _ = (is_first, now);\n        true"),
     ("hard-moves-back", "tree/request.rs", "&& hard < request.hard =>", "&& hard > request.hard =>"),
-    ("hard-time-is-silent", "tree/request.rs", "map_or(1, |tree| tree.next_request());\n        self.propagate(false, now, number, true, wakes);", "map_or(1, |tree| tree.next_request());\n        let _ = (now, number, wakes);"),
+    ("hard-time-is-silent", "tree/deadline.rs", "return self.propagate(false, now, number, true, wakes);", "return drop((number, wakes));"),
     ("mark-wakes-no-chain", "tree/wake.rs", "        self.call_waker(state);\n        self.wake_delayed();", "        self.call_waker(state);\n        self.end_call();"),
     ("effective-deadline-is-soft", "cancel_scope.rs", "if behind == ShieldLevel::None { soft } else { hard }", "soft"),
     ("clock-is-not-asked", "tree/deadline.rs", "self.tree().into_iter().for_each(|tree| tree.fire_due());", ""),

@@ -71,7 +71,10 @@ impl NodeRef {
         state.timer = None;
         if state.request().is_some() {
             drop(state);
-            return self.end_grace(now, wakes);
+            // Graceful shields below hold nothing off any more (L11, L20). With a number of its own: code behind them becomes
+            // cancelled now, and what was given to it since the request counts as given before (L14).
+            let number = self.tree().map_or(1, |tree| tree.next_request());
+            return self.propagate(false, now, number, true, wakes);
         }
         let reason =
             Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(self.origin.location());

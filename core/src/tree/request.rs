@@ -130,10 +130,10 @@ impl NodeRef {
     ///   a  own request, hard 9             CANCELLED
     ///    └ g  inherited: graceful 9        PARENT_CANCELLED, TIMED: woken, goes on
     ///       └ t  inherited: graceful 9     TIMED: woken (`stopping` returns there), goes on
-    ///   at 9, `end_grace` of a: propagate with `all`
+    ///   at 9, `timer_fired` of a: propagate with `all`
     ///    └ g  CANCELLED                    └ t  PARENT_CANCELLED, CANCELLED
     /// ```
-    fn propagate(&self, is_first: bool, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
+    pub(super) fn propagate(&self, is_first: bool, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
         let (node, above) = (self.clone(), CancelState::default());
         let mut visited = vec![Visited { node, inside: 0, above, above_cancelled: false, is_new: is_first }];
         self.visit_below(&self.lock(), 0, &mut visited);
@@ -227,15 +227,6 @@ impl NodeRef {
         let (above, above_cancelled) = (state.cancel_state(), self.flagged(CANCELLED));
         let below = state.children.iter().map(|(_, node)| node.clone());
         visited.extend(below.map(|node| Visited { node, inside, above, above_cancelled, is_new: false }));
-    }
-
-    /// Ends the grace of the request, whose hard time has come: graceful shields below hold nothing off any more
-    /// (L11, L20). Called by the timers, with no lock held.
-    pub(super) fn end_grace(&self, now: Instant, wakes: &mut DriverWakes) {
-        // A number of its own: code behind a graceful shield becomes cancelled now, and what was given to it since
-        // the request counts as given before (L14).
-        let number = self.tree().map_or(1, |tree| tree.next_request());
-        self.propagate(false, now, number, true, wakes);
     }
 
     /// Records a panic of the body, a child or an orphan, and requests the scope (L7, L32). No lock may be held. The
