@@ -224,7 +224,9 @@ impl NodeRef {
         // Ordering: before the poll begins for others; a verdict that finds it begun has nothing to do for what was given
         // before. A gift is seen in this poll under the lock of the primitive.
         self.given.store(false, Ordering::Relaxed);
-        self.polled.begin(self.wakes_seen());
+        // The count that the body sees: of a scope that counts its own, of all others that at the beginning of the current
+        // poll of the task around. Not the count by now: a wake-up during that may be for code that it has passed already.
+        self.polled.begin(if self.counts_wakes() { self.polled.wakes() } else { frames::wakes_seen() });
         let has_own = || self.counts_wakes() || self.flagged(PARENT_CANCELLED);
         let result = frames::enter(self, || {
             if has_own() { self.0.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }

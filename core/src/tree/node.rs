@@ -343,13 +343,6 @@ impl State {
         }
     }
 
-    /// Returns whether the body is all that there is: nothing is below it, and nothing has to be run at its end. Then
-    /// `drain` closes it at once. (`inherited` is not asked: it is what `close_in` looks at.)
-    #[inline]
-    pub(crate) fn is_trivial(&self) -> bool {
-        self.life == Life::Open && self.children.is_empty() && self.children.awaited() == 0 && self.cold.is_none()
-    }
-
     /// Returns whether a nursery takes a child now (L4). Under the same lock the child has to be linked, or a drain
     /// comes between that finds nothing left.
     ///
@@ -583,10 +576,13 @@ impl Node {
         }
     }
 
-    /// Returns whether nothing is inside the scope, and it was made when it got its place: so there is no handle to it,
-    /// unless it is a task.
+    /// Returns whether the body is all that there is of the scope: nothing is below it, nothing has to be run at its end, and
+    /// there is no handle to it, unless it is a task, as it was made when it got its place. (`inherited` is not asked: it is
+    /// what `close_in` looks at.)
     pub(super) fn is_bare(&self) -> bool {
-        matches!(self.tree, TreeLink::Known(_)) && self.lock().is_trivial()
+        let state = self.lock();
+        let is_open = state.life == Life::Open && matches!(self.tree, TreeLink::Known(_));
+        is_open && state.children.is_empty() && state.children.awaited() == 0 && state.cold.is_none()
     }
 
     /// Returns whether the scope gives the code inside a waker of its own, which counts: tasks, the root, local

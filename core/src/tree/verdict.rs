@@ -180,12 +180,4 @@ impl NodeRef {
         let inner: Vec<NodeRef> = self.lock().children.of(Role::Inner).cloned().collect();
         !inner.iter().any(NodeRef::has_to_end)
     }
-
-    /// Returns the count that the body sees when it is polled now: of a scope that counts its own, of all others that
-    /// at the beginning of the current poll of the task around. Not the count by now: a wake-up during the poll may
-    /// be for code that this poll has passed already.
-    #[inline]
-    pub(super) fn wakes_seen(&self) -> u32 {
-        if self.counts_wakes() { self.polled.wakes() } else { frames::wakes_seen() }
-    }
 }
