@@ -48,17 +48,14 @@ impl NodeRef {
         // its driver, or wakes that driver itself. A scoped value is user code. The timer is removed although it would find
         // a Closed scope: its entry holds a reference to that, and would keep it until its instant.
         let (waker, timer) = (state.waker.take(), state.timer.take());
-        let (mut binding, mut start_into) = (None, None);
-        if let Some(cold) = &mut state.cold {
-            closed.panic = cold.panic.take();
-            (binding, start_into) = (cold.binding.take(), cold.start_into.take());
-        }
+        let cold = state.cold.as_mut().map(|cold| (cold.panic.take(), cold.binding.take(), cold.start_into.take()));
         drop(state);
         drop(waker);
-        catch_drop(binding);
-        // L4: the `start` was not answered, or its child would have moved by now.
-        if let Some(target) = start_into {
-            target.start_answered();
+        if let Some((panic, binding, start_into)) = cold {
+            closed.panic = panic;
+            catch_drop(binding);
+            // L4: the `start` was not answered, or its child would have moved by now.
+            start_into.iter().for_each(NodeRef::start_answered);
         }
         if let Some((tree, key)) = self.tree().zip(timer) {
             drop(tree.timers.remove(key));

@@ -103,7 +103,9 @@ pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>,
         return Step::Gone;
     }
     // L12: the scope is not cancelled, or has its one poll to come, or has to be polled for an inner scope.
-    node.begin_poll();
+    if node.flagged(NOTED | CANCELLED) {
+        node.begin_poll();
+    }
     let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
     conclude(node, body, result, was_cancelled, Some(cx.waker()))
 }
@@ -185,12 +187,9 @@ impl NodeRef {
         self.flagged(PROPAGATED | GIVEN_UP)
     }
 
-    /// Prepares what is asked after a poll of the body (L16), and what a dump says of it. Just before that poll.
+    /// Prepares what is asked after a poll of the body (L16), and what a dump says of it. Just before that poll, for scopes
+    /// that are cancelled, or of which a dump is wanted.
     fn begin_poll(&self) {
-        let flags = self.flags_of(NOTED | CANCELLED);
-        if flags == 0 {
-            return;
-        }
         // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has written,
         // and this reads that. A swap, because only that is sure to read the last value, and so synchronizes with whoever
         // wrote it.
@@ -199,7 +198,7 @@ impl NodeRef {
         if let Some(cold) = &mut state.cold {
             cold.waits_for.clear();
         }
-        let inner = if flags & CANCELLED != 0 { state.children.in_window() } else { Vec::new() };
+        let inner = if self.flagged(CANCELLED) { state.children.in_window() } else { Vec::new() };
         drop(state);
         for inner in inner {
             // L16.2: a wake that arrives later proves nothing about this poll. Taken back by the inner scope's own

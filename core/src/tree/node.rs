@@ -436,6 +436,7 @@ impl NodeRef {
 
 impl Attachment {
     /// Returns the flags of a scope with that shield in this place, and what it inherits (L9).
+    #[inline]
     pub(super) fn behind(&self, shield: ShieldLevel) -> (u32, CancelState) {
         let inherited = self.requests.through(shield);
         let held_off = if shield == ShieldLevel::Full { TIMED } else { 0 };

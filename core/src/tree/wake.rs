@@ -97,7 +97,10 @@ impl Node {
         }
         self.begin_call();
         self.call_waker(self.lock());
-        self.wake_delayed();
+        // Not for a root, which comes by here in each turn.
+        if self.may_delay() {
+            self.wake_delayed();
+        }
     }
 
     /// Returns the waker of the job that drives the task, once it is known, and as long as no reaper drives it.
@@ -153,10 +156,8 @@ impl Node {
 
     /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1); then the
     /// one that that holds up, and so on. It stops at one that counts as woken: whoever has marked that goes on from there.
-    /// A task holds up nothing, nor does a root, which comes by here in each turn.
     ///
     /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
-    #[inline]
     fn wake_delayed(&self) {
         let mut next = self.end_call();
         while let Some(scope) = next.filter(|scope| scope.is_to_be_called()) {
@@ -177,7 +178,6 @@ impl Node {
 
     /// Returns the parent, if no call is going on any more, and this scope holds up its delivery: an inner scope that
     /// is not Closed, in a cancelled scope.
-    #[inline]
     fn end_call(&self) -> Option<NodeRef> {
         if !self.may_delay() || self.calls.fetch_sub(1, Ordering::AcqRel) != 1 || !self.flagged(PARENT_CANCELLED) {
             return None;
