@@ -37,7 +37,7 @@ MUTANTS = [
     ("oldest-finalizer-first", "tree/drive.rs", "cold.finalizers.pop()", "(!cold.finalizers.is_empty()).then(|| cold.finalizers.remove(0))"),
     ("form-into-cancelled-code", "tree/drive.rs", "if !exact && self.flagged", "if false && !exact && self.flagged"),
     ("panic-cancels-nothing", "tree/request.rs", "        self.request(Reason::new(ReasonKind::Panicked), None);\n", ""),
-    ("daemons-stay", "tree/drive.rs", "if !dismissed && state.children.only_daemons() {", "if false {"),
+    ("daemons-stay", "tree/drive.rs", "if state.life == Life::Draining && !dismissed && state.children.only_daemons() {", "if false {"),
     ("end-wakes-nobody", "tree/closing.rs", "if done || escaped {", "if escaped {"),
     ("loss-cancels-nothing", "tree/abandon.rs", "        node.request(Reason::new(ReasonKind::Abandoned), None);\n", ""),
     ("no-adoption", "tree/abandon.rs", "    reparent(node);\n    // L7, L26: children", "    // L7, L26: children"),

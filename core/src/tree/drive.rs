@@ -387,24 +387,19 @@ impl NodeRef {
                 self.end_body();
                 continue;
             }
-            if state.life == Life::Open {
-                state.life = Life::Draining;
+            // L2: children and orphans first.
+            if state.life <= Life::Draining {
+                state.life = if state.children.awaited() == 0 { Life::Finalizing } else { Life::Draining };
             }
-            if state.life == Life::Draining {
-                // L2: children and orphans first.
-                if !dismissed && state.children.only_daemons() {
-                    dismissed = true;
-                    // L24. Once in a poll: daemons that were asked stay listed until they have ended.
-                    let daemons: Vec<NodeRef> = state.children.of(Role::Daemon).cloned().collect();
-                    drop(state);
-                    for daemon in daemons {
-                        daemon.request(Reason::new(ReasonKind::OnlyDaemonsLeft), None);
-                    }
-                    continue;
+            if state.life == Life::Draining && !dismissed && state.children.only_daemons() {
+                dismissed = true;
+                // L24. Once in a poll: daemons that were asked stay listed until they have ended.
+                let daemons: Vec<NodeRef> = state.children.of(Role::Daemon).cloned().collect();
+                drop(state);
+                for daemon in daemons {
+                    daemon.request(Reason::new(ReasonKind::OnlyDaemonsLeft), None);
                 }
-                if state.children.awaited() == 0 {
-                    state.life = Life::Finalizing;
-                }
+                continue;
             }
             // Waits for one of these:
             // * children and orphans
@@ -446,13 +441,10 @@ impl NodeRef {
     }
 
     /// Moves the scope to Finalizing, with a finalizer that has started. If the host of its tree was dropped
-    /// meanwhile (L30), that is dropped, without a lock.
+    /// meanwhile (L30), that is dropped: without the lock, as it is a parameter, and the guard is not.
     pub(crate) fn finalize_with(&self, running: Owned) {
         let mut state = self.lock();
-        if state.life == Life::Closed {
-            drop(state);
-            drop(running);
-        } else {
+        if state.life != Life::Closed {
             state.life = Life::Finalizing;
             state.cold_mut().running = Some(running);
         }
