@@ -66,7 +66,7 @@ MUTANTS = [
     ("deadline-is-untold", "tree/deadline.rs", "|| node.kind.shield() != ShieldLevel::Full && node.flag(TIMED)", "|| false"),
     ("hard-time-is-untold", "tree/request.rs", "(TIMED, marks.waits_for_hard()),", "(TIMED, false),"),
     ("deadline-arms-nothing", "tree/deadline.rs", "            tree.fire_due();\n        }\n        if earliest {\n", "            tree.fire_due();\n        }\n        if earliest && false {\n"),
-    ("hard-time-arms-nothing", "tree/request.rs", "if self.arm_in(state) {", "if self.arm_in(state) && false {"),
+    ("hard-time-arms-nothing", "tree/request.rs", "wakes.arm |= self.arm_in(state);", "self.arm_in(state);"),
     ("alarm-arms-nothing", "tree/deadline.rs", "        tree.fire_due();\n        tree.timers.arm();\n", "        tree.fire_due();\n"),
     ("arms-once", "tree/timers.rs", "            queue.host = Some(host);\n", "            queue.host = Some(host);\n            return;\n"),
     ("next-grows-alone", "tree/timers.rs", "if at < self.next.load() {", "if false {"),

@@ -105,9 +105,7 @@ impl NodeRef {
         }
         // A later request comes only to here: the code is cancelled by the first one, but its hard time has come
         // nearer. Before the entry nothing is inside for which that could matter: `entered` arms it.
-        if self.arm_in(state) {
-            wakes.arm = self.tree().cloned();
-        }
+        wakes.arm |= self.arm_in(state);
         wakes.push(self.clone(), is_first);
         self.propagate(is_first, now, number, false, wakes);
         true

@@ -36,7 +36,6 @@ use std::task::{Wake, Waker};
 use super::flags::{ABANDONED, LATE, LOCAL, ORPHAN, PARENT_CANCELLED, PROPAGATED};
 use super::node::{Kind, Life, Node, NodeRef, State};
 use super::polled::without_counting;
-use super::shared::Tree;
 use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 use crate::tree::waking;
@@ -48,9 +47,9 @@ pub(crate) struct DriverWakes {
     /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are
     /// taken when they are called, not before.
     drivers: Vec<(NodeRef, bool)>,
-    /// The tree whose timer is to be armed when no lock is held, because a hard time is the earliest of its timers: see
+    /// The timer of their tree is to be armed when no lock is held, because a hard time is the earliest of its timers: see
     /// `Timers::insert`.
-    pub(super) arm: Option<Arc<Tree>>,
+    pub(super) arm: bool,
 }
 
 impl DriverWakes {
@@ -71,9 +70,8 @@ impl DriverWakes {
         for (node, _) in self.drivers.iter().filter(|(_, marked)| *marked) {
             node.flag(PROPAGATED);
         }
-        if let Some(tree) = self.arm.take() {
-            tree.timers.arm();
-        }
+        let tree = self.drivers.first().and_then(|(node, _)| node.tree());
+        tree.filter(|_| self.arm).into_iter().for_each(|tree| tree.timers.arm());
         without_counting(|| {
             // Again for those that have come late.
             while !self.drivers.is_empty() {
