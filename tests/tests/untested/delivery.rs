@@ -16,8 +16,8 @@ use foster::combine::{gather, join};
 use foster::error::JoinError;
 use foster::nursery::Started;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, bracket, defer, is_cancelled, local_nursery, move_on_after, nursery,
-    shield, sleep, sleep_forever, sleep_until, yield_now,
+    CancelScope, Instant, LocalNursery, Nursery, bracket, defer, graceful, is_cancelled, local_nursery, move_on_after,
+    nursery, shield, sleep, sleep_forever, sleep_until, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -493,6 +493,30 @@ fn what_is_given_up_has_no_poll_left() {
         };
         around.run(body).await.expect("it completes in this poll");
         assert_eq!(rx.try_recv(), Ok(7));
+    });
+}
+
+/// L12.6: code in a graceful shield inside has none left either, though it was woken before: without a grace the shield holds
+/// nothing off, and the body around it is blocked.
+#[test]
+fn what_is_given_up_has_no_poll_left_in_a_graceful_shield() {
+    foster_sim::run(1, async {
+        let (polls, waker) = (Cell::new(0), Cell::new(None));
+        let foreign = poll_fn(|cx| -> Poll<()> {
+            polls.set(polls.get() + 1);
+            waker.set(Some(cx.waker().clone()));
+            Poll::Pending
+        });
+        let mut loser = pin!(CancelScope::new().run(graceful(foreign)));
+        poll_fn(|cx| {
+            assert!(loser.as_mut().poll(cx).is_pending());
+            waker.take().expect("it was polled").wake();
+            loser.as_mut().cancel("lost");
+            assert!(loser.as_mut().poll(cx).is_ready());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(polls.get(), 1);
     });
 }
 
