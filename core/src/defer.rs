@@ -93,7 +93,7 @@ where
     let finalizer = finalizer::new("finalizer", Location::caller(), budget, Fallible { future });
     let node = current::scope_for("`defer`");
     assert!(
-        current::default_root() != Some(&node),
+        current::DEFAULT_ROOT.get() != Some(&node),
         "`defer` was called outside of any scope, where only an installed runtime serves: its root never ends, so the \
          finalizer would never run. Open a scope around the code, such as `CancelScope::new().run(..)`, or a bracket"
     );

@@ -23,8 +23,8 @@ use crate::tree::{Tree, current};
 pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let origin = Origin::new("installed root", Location::caller());
     let (_, root) = Tree::with_root(runtime, origin);
-    current::set_default(root).map_err(|_| AlreadyInstalled {
-        name: current::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),
+    current::DEFAULT_ROOT.set(root).map_err(|_| AlreadyInstalled {
+        name: current::DEFAULT_ROOT.get().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),
     })
 }
 

@@ -23,8 +23,8 @@ fn path(source: &Source) -> String {
     source.module.join("/")
 }
 
-/// The tree is 3,200 lines at most one day: this is what it is now, and it may only shrink.
-const TREE: usize = 3_344;
+/// The tree is 3,200 lines at most: this is what it is now, and it may only shrink.
+const TREE: usize = 3_191;
 
 #[test]
 fn the_tree_grows_no_further() {

@@ -83,7 +83,7 @@ fn a_poll_races_with_the_end_of_the_scope_around() {
 /// L28, L22: as above, with finalizers, which both of them would run: each runs once, to its end, before the tree is
 /// over. Nobody spins while the other polls one.
 ///
-/// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `drain_slowly`.
+/// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `drain`.
 #[test]
 fn a_finalizer_is_driven_by_one_at_a_time() {
     check(|| {
@@ -132,7 +132,7 @@ fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
 
 /// L28, L21: as above, with a body that the core owns: it goes on, and is waited for.
 ///
-/// Fails without the look at `polls_finalizer` in `drain_slowly`.
+/// Fails without the look at `polls_finalizer` in `drain`.
 #[test]
 fn an_owned_body_is_driven_by_one_at_a_time() {
     check(|| {

@@ -414,7 +414,7 @@ fn a_teardown_races_with_a_root_that_has_moved() {
 
 /// L11, L14: what is spawned while a request marks others is not dropped before its siblings are marked.
 ///
-/// Fails if `Attachment::behind_requests` takes `PROPAGATED` for `LATE`.
+/// Fails if `Attachment::behind` takes `PROPAGATED` for `LATE`.
 #[test]
 fn a_spawn_races_with_the_marks_of_a_request() {
     check(|| {

@@ -165,7 +165,7 @@ fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
 /// of them have finished, the host's timer is armed for the earliest timer that is left, or for an earlier instant; and
 /// when time has passed on, each that is left has fired once, and none that was removed in time has fired at all.
 ///
-/// Fails with `return;` after `drop(self.put_back(host));` in `Timers::arm`; without `tree.timers.arm();` in the alarm;
+/// Fails with `return;` after `queue.host = Some(host);` in `Timers::arm`; without `tree.timers.arm();` in the alarm;
 /// and without `tree.timers.queue.lock().armed = Instant::NEVER;`.
 #[test]
 fn each_timer_fires_whatever_others_come_and_go() {

@@ -83,24 +83,14 @@ impl NodeRef {
         self.inherit(place)
     }
 
-    /// Makes an inner scope of `parent`, or of its nearest ancestor that is not Closed (L1, L25). `make` runs under
-    /// the parent's lock: it makes a node with [`attached`](NodeRef::attached), and does nothing else.
-    pub(crate) fn attach_new(parent: &NodeRef, make: impl FnOnce(Attachment) -> NodeRef) -> NodeRef {
-        let node = parent.attach_to_open(Role::Inner, |place| {
-            let node = make(place);
-            (node.clone(), node)
-        });
-        node.hard_time_may_be_over();
-        node
-    }
-
     /// Makes a place below the nearest scope, from this one up, that is not Closed, and links there the scope that `make`
     /// returns first, under the same lock; returns the rest. If there is none, the host was dropped while this code was
     /// running on another thread (L30): then the place is nowhere, and nothing is linked.
     ///
-    /// One lock is held at a time, on the way up. A scope that is Closed stays so, so none that was passed could have
-    /// taken it in.
-    fn attach_to_open<R>(&self, role: Role, make: impl FnOnce(Attachment) -> (NodeRef, R)) -> R {
+    /// `make` does nothing else than to make a node, as it runs under the lock of the scope above; once that is released,
+    /// [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow. One lock is held at a time, on the way up.
+    /// A scope that is Closed stays so, so none that was passed could have taken it in.
+    pub(super) fn attach_to_open<R>(&self, role: Role, make: impl FnOnce(Attachment) -> (NodeRef, R)) -> R {
         let mut further: Option<NodeRef> = None;
         loop {
             let parent = further.as_ref().unwrap_or(self);
@@ -127,7 +117,8 @@ impl NodeRef {
         let (flags, inherited) = there.behind(self.kind.shield());
         let mut state = self.lock();
         if flags & CANCELLED != 0 && !self.flagged(CANCELLED) {
-            self.polled.judge_moved();
+            // Into cancelled code: it has one poll, or the one that is going on.
+            self.polled.judge(self.polled.last().last_step(true, false));
         }
         state.inherited = state.inherited.join(inherited);
         // A parent that is let go of may be the last reference to it: dropped below, without the lock.
@@ -162,18 +153,12 @@ impl NodeRef {
 
     /// Marks the scope as cancelled if a hard time is over by the clock. A hard time that is over, as it is at once
     /// without a grace, has no timer that would visit a scope that came later. No lock may be held.
-    #[inline]
     pub(crate) fn hard_time_may_be_over(&self) {
         // Not before the code around is cancelled: a hard time that is just over by the clock has a timer that comes
         // by here. Marked earlier, the scope would be dropped inside code that goes on.
-        if self.flags_of(TIMED | PARENT_CANCELLED) == TIMED | PARENT_CANCELLED {
-            self.look_at_the_clock();
+        if self.flags_of(TIMED | PARENT_CANCELLED) != TIMED | PARENT_CANCELLED {
+            return;
         }
-    }
-
-    /// Does the rest of `hard_time_may_be_over`, for scopes for which the clock counts.
-    #[inline(never)]
-    fn look_at_the_clock(&self) {
         let inherited = self.lock().inherited;
         if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
             self.flag(CANCELLED | LATE);

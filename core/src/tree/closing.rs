@@ -43,46 +43,31 @@ impl NodeRef {
         // An abandoned scope may be closed while a body that has escaped opens something in it (L28).
         debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
         let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place: state.place.clone() };
-        // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
-        let waker = state.waker.take();
-        if state.timer.is_some() || state.cold.is_some() || state.inherited.waits_for_hard() {
-            self.close_more(state, &mut closed);
-        } else {
-            drop(state);
-        }
-        observing::closed(self);
-        drop(waker);
-        closed
-    }
-
-    /// Takes out what most scopes do not have at their end, and drops it where the lock is released: a timer, a scoped
-    /// value, which is user code.
-    ///
-    /// The timer is removed although it would find a Closed scope: its entry holds a reference to that, and would keep
-    /// it until its instant.
-    #[inline(never)]
-    fn close_more(&self, mut state: MutexGuard<'_, State>, closed: &mut ClosedNode) {
         let inherited = state.inherited;
-        let timer = state.timer.take();
-        let (mut binding, mut start_into) = (None, None);
-        if let Some(cold) = &mut state.cold {
-            closed.panic = cold.panic.take();
-            (binding, start_into) = (cold.binding.take(), cold.start_into.take());
-        }
+        // Taken out here, and dropped where the lock is released. Nobody is woken by the waker: whoever closes a scope is
+        // its driver, or wakes that driver itself. A scoped value is user code. The timer is removed although it would find
+        // a Closed scope: its entry holds a reference to that, and would keep it until its instant.
+        let (waker, timer) = (state.waker.take(), state.timer.take());
+        let cold = state.cold.as_mut().map(|cold| (cold.panic.take(), cold.binding.take(), cold.start_into.take()));
         drop(state);
-        catch_drop(binding);
-        // L4: the `start` was not answered, or its child would have moved by now.
-        if let Some(target) = start_into {
-            target.start_answered();
+        drop(waker);
+        if let Some((panic, binding, start_into)) = cold {
+            closed.panic = panic;
+            catch_drop(binding);
+            // L4: the `start` was not answered, or its child would have moved by now.
+            start_into.iter().for_each(NodeRef::start_answered);
         }
-        let Some(tree) = self.tree() else { return };
-        drop(timer.and_then(|key| tree.timers.remove(key)));
+        if let Some((tree, key)) = self.tree().zip(timer) {
+            drop(tree.timers.remove(key));
+        }
         if inherited.waits_for_hard() {
             // The clock may say so before another thread, which has found the timer due, has marked the scopes
             // around: then the code there goes on, and gets a result. So the scope around is asked as well.
-            let over = inherited.cancelled(tree.now());
+            let over = self.tree().is_some_and(|tree| inherited.cancelled(tree.now()));
             closed.inherited = over && closed.place.as_ref().is_some_and(|place| place.parent.is_cancelled());
         }
+        observing::closed(self);
+        closed
     }
 
     /// Notes that a `start` into this nursery was answered, or will not be (L4), and wakes the nursery if it waited

@@ -11,6 +11,7 @@ mod checkpoint;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::children::Role;
 use super::frames::{CurrentFrame, node_of, node_or_default, node_or_parts, with_current};
 use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
@@ -20,9 +21,7 @@ use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 
-pub(crate) use super::frames::{
-    default_root, depth, enter, enter_inline, innermost, is_inside, set_default, with_tree,
-};
+pub(crate) use super::frames::{DEFAULT_ROOT, depth, enter, enter_inline, innermost, is_inside, with_tree};
 pub(crate) use super::no_context::no_context_for;
 pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, waits_no_more};
 
@@ -43,11 +42,12 @@ impl InlineScope {
     /// The parent's lock, under which the node is made and listed (Invariant 2), with the waker in it: a request that
     /// comes right after that finds it. Then, for a deadline, the node's.
     fn promote(self, parent: &NodeRef, driver: Option<Waker>) -> NodeRef {
-        let node = NodeRef::attach_new(parent, |place| {
+        let node = parent.attach_to_open(Role::Inner, |place| {
             let mut node = NodeRef::attached(place, self.kind, Origin::new(self.kind.name(), self.location));
             node.begin(self.deadline, driver);
-            node
+            (node.clone(), node)
         });
+        node.hard_time_may_be_over();
         if self.deadline != Instant::NEVER {
             // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to
             // be over costs no look at the clock here.

@@ -71,7 +71,10 @@ impl NodeRef {
         state.timer = None;
         if state.request().is_some() {
             drop(state);
-            return self.end_grace(now, wakes);
+            // Graceful shields below hold nothing off any more (L11, L20). With a number of its own: code behind them becomes
+            // cancelled now, and what was given to it since the request counts as given before (L14).
+            let number = self.tree().map_or(1, |tree| tree.next_request());
+            return self.propagate(false, now, number, true, wakes);
         }
         let reason =
             Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(self.origin.location());
@@ -116,34 +119,34 @@ impl NodeRef {
         true
     }
 
-    /// Arms the scope's timer anew, under its lock, if it has a tree: for what `next_instant` says. Returns the old entry,
-    /// to be dropped where no lock is held (L36), and whether the host's timer has to be armed there, too: see
-    /// `Timers::insert`.
-    pub(super) fn arm_in(&self, state: &mut State) -> (Option<Target>, bool) {
-        let Some(tree) = self.tree() else { return (None, false) };
+    /// Arms the scope's timer anew, if it has a tree, for what `next_instant` says; takes over its lock, and releases it.
+    /// Returns whether the host's timer has to be armed, where no lock is held: see `Timers::insert`.
+    pub(super) fn arm_in(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let Some(tree) = self.tree() else { return false };
         let old = state.timer.take().and_then(|key| tree.timers.remove(key));
         let at = state.next_instant();
-        if at == Instant::NEVER || state.life == Life::Closed {
-            return (old, false);
+        let mut earliest = false;
+        if at != Instant::NEVER && state.life != Life::Closed {
+            // The queue of timers is locked below the node (Invariant 1). Under one lock with what it is armed for, so that
+            // the two belong together.
+            let (key, is_earliest) = tree.timers.insert(at, Target::Scope(self.clone()));
+            (state.timer, earliest) = (Some(key), is_earliest);
         }
-        // The queue of timers is locked below the node (Invariant 1). Under one lock with what it is armed for, so that
-        // the two belong together.
-        let (key, earliest) = tree.timers.insert(at, Target::Scope(self.clone()));
-        state.timer = Some(key);
-        (old, earliest)
+        drop(state);
+        // Without the lock (L36).
+        drop(old);
+        earliest
     }
 
     /// Arms the scope's timer anew, if it has a tree; takes over its lock, and releases it. With `may_be_over`, a deadline
     /// that is over by the clock requests before this returns.
-    pub(crate) fn arm_deadline(&self, mut state: MutexGuard<'_, State>, may_be_over: bool) {
+    pub(crate) fn arm_deadline(&self, state: MutexGuard<'_, State>, may_be_over: bool) {
         let Some(tree) = self.tree() else { return };
-        let (old, earliest) = self.arm_in(&mut state);
-        let stands = state.timer.is_some() && state.request().is_none();
+        let stands = state.deadline != Instant::NEVER && state.request().is_none() && state.life != Life::Closed;
         // Scopes that are opened from here on inherit the flag; those that are there are told below. The flag is set
         // under the lock, so there is no third sort.
-        let is_news = stands && !self.flagged(TIMED) && self.flag(TIMED) && !state.children.is_empty();
-        drop(state);
-        drop(old);
+        let is_news = stands && self.flag(TIMED) && !state.children.is_empty();
+        let earliest = self.arm_in(state);
         if is_news {
             // Down to full shields, which no deadline from outside concerns, and to scopes that have it, since all below
             // those have it, too.
@@ -161,15 +164,10 @@ impl NodeRef {
     /// might make a difference. No lock may be held.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now()
-    }
-
-    /// Does the rest of `is_cancelled`. Another thread may have found the timers due and be marking scopes at this
-    /// moment: then this one is cancelled a moment later.
-    #[inline(never)]
-    fn is_cancelled_by_now(&self) -> bool {
-        if let Some(tree) = self.tree() {
-            tree.fire_due();
+        // Another thread may have found the timers due and be marking scopes at this moment: then this one is cancelled a
+        // moment later.
+        if self.flags_of(CANCELLED | TIMED) == TIMED {
+            self.tree().into_iter().for_each(|tree| tree.fire_due());
         }
         self.flagged(CANCELLED)
     }

@@ -103,7 +103,9 @@ pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>,
         return Step::Gone;
     }
     // L12: the scope is not cancelled, or has its one poll to come, or has to be polled for an inner scope.
-    node.begin_poll();
+    if node.flagged(NOTED | CANCELLED) {
+        node.begin_poll();
+    }
     let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
     conclude(node, body, result, was_cancelled, Some(cx.waker()))
 }
@@ -185,17 +187,9 @@ impl NodeRef {
         self.flagged(PROPAGATED | GIVEN_UP)
     }
 
-    /// Prepares what is asked after a poll of the body (L16), and what a dump says of it. Just before that poll.
-    #[inline]
+    /// Prepares what is asked after a poll of the body (L16), and what a dump says of it. Just before that poll, for scopes
+    /// that are cancelled, or of which a dump is wanted.
     fn begin_poll(&self) {
-        if self.flagged(NOTED | CANCELLED) {
-            self.begin_poll_slowly();
-        }
-    }
-
-    /// Does the rest of `begin_poll`, for scopes that are cancelled, or of which a dump is wanted.
-    #[inline(never)]
-    fn begin_poll_slowly(&self) {
         // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has written,
         // and this reads that. A swap, because only that is sure to read the last value, and so synchronizes with whoever
         // wrote it.
@@ -229,7 +223,9 @@ impl NodeRef {
         // Ordering: before the poll begins for others; a verdict that finds it begun has nothing to do for what was given
         // before. A gift is seen in this poll under the lock of the primitive.
         self.given.store(false, Ordering::Relaxed);
-        self.polled.begin(self.wakes_seen());
+        // The count that the body sees: of a scope that counts its own, of all others that at the beginning of the current
+        // poll of the task around. Not the count by now: a wake-up during that may be for code that it has passed already.
+        self.polled.begin(if self.counts_wakes() { self.polled.wakes() } else { frames::wakes_seen() });
         let has_own = || self.counts_wakes() || self.flagged(PARENT_CANCELLED);
         let result = frames::enter(self, || {
             if has_own() { self.0.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }
@@ -344,24 +340,9 @@ impl NodeRef {
     /// Brings the scope from the end of its body to Closed: waits for children and orphans, then runs the finalizers
     /// (L2, L22). Ready once; then the caller records the outcome, and the scope leaves (`leave`).
     ///
-    /// Most scopes have none of these, and go all the way under one lock.
-    #[inline]
-    pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
-        self.touch();
-        let state = self.lock();
-        // I18: the clock may say more than the flags, where both this scope was cancelled and a deadline or hard time
-        // counts for it: see the end of `drain_slowly`.
-        let exact = !self.flagged(CANCELLED) || !self.flagged(TIMED);
-        if state.is_trivial() && exact && !self.flagged(ABANDONED) {
-            return Poll::Ready(self.close_in(state));
-        }
-        drop(state);
-        self.drain_slowly(driver, cx)
-    }
-
-    /// Does the rest of `drain`. Each turn of the loop looks at the state under a new lock, does the first thing that
-    /// is to be done, and begins again; so whatever came between two locks is seen. It ends when nothing is to be done
-    /// (Ready), or when the driver has registered and then found nothing (Pending).
+    /// Each turn of the loop looks at the state under a new lock, does the first thing that is to be done, and begins again;
+    /// so whatever came between two locks is seen. It ends when nothing is to be done (Ready), or when the driver has
+    /// registered and then found nothing (Pending). Most scopes go all the way in the first turn.
     ///
     /// `registered` and `dismissed` see to it that this happens once in a poll, and `exact` that the clock is looked
     /// at once.
@@ -376,8 +357,8 @@ impl NodeRef {
     /// ```
     ///
     /// Model: `races/scopes.rs`, `a_spawn_races_with_the_drain`.
-    #[inline(never)]
-    fn drain_slowly(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
+    pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
+        self.touch();
         let mut exact = false;
         let mut dismissed = false;
         let mut registered = false;
@@ -406,24 +387,19 @@ impl NodeRef {
                 self.end_body();
                 continue;
             }
-            if state.life == Life::Open {
-                state.life = Life::Draining;
+            // L2: children and orphans first.
+            if state.life <= Life::Draining {
+                state.life = if state.children.awaited() == 0 { Life::Finalizing } else { Life::Draining };
             }
-            if state.life == Life::Draining {
-                // L2: children and orphans first.
-                if !dismissed && state.children.only_daemons() {
-                    dismissed = true;
-                    // L24. Once in a poll: daemons that were asked stay listed until they have ended.
-                    let daemons: Vec<NodeRef> = state.children.of(Role::Daemon).cloned().collect();
-                    drop(state);
-                    for daemon in daemons {
-                        daemon.request(Reason::new(ReasonKind::OnlyDaemonsLeft), None);
-                    }
-                    continue;
+            if state.life == Life::Draining && !dismissed && state.children.only_daemons() {
+                dismissed = true;
+                // L24. Once in a poll: daemons that were asked stay listed until they have ended.
+                let daemons: Vec<NodeRef> = state.children.of(Role::Daemon).cloned().collect();
+                drop(state);
+                for daemon in daemons {
+                    daemon.request(Reason::new(ReasonKind::OnlyDaemonsLeft), None);
                 }
-                if state.children.awaited() == 0 {
-                    state.life = Life::Finalizing;
-                }
+                continue;
             }
             // Waits for one of these:
             // * children and orphans
@@ -457,9 +433,7 @@ impl NodeRef {
                 // I18: a cancelled form is not returned into code whose deadline has passed by the clock. So what is
                 // due is fired before the scope is closed, and `close_in` finds it inherited.
                 exact = true;
-                if let Some(tree) = self.tree() {
-                    tree.fire_due();
-                }
+                self.tree().into_iter().for_each(|tree| tree.fire_due());
                 continue;
             }
             return Poll::Ready(self.close_in(state));
@@ -467,13 +441,10 @@ impl NodeRef {
     }
 
     /// Moves the scope to Finalizing, with a finalizer that has started. If the host of its tree was dropped
-    /// meanwhile (L30), that is dropped, without a lock.
+    /// meanwhile (L30), that is dropped: without the lock, as it is a parameter, and the guard is not.
     pub(crate) fn finalize_with(&self, running: Owned) {
         let mut state = self.lock();
-        if state.life == Life::Closed {
-            drop(state);
-            drop(running);
-        } else {
+        if state.life != Life::Closed {
             state.life = Life::Finalizing;
             state.cold_mut().running = Some(running);
         }

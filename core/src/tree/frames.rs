@@ -104,28 +104,14 @@ pub(super) fn node(top: Option<&CurrentFrame>) -> Option<&NodeRef> {
 /// timers and the runtime of the installed root, and is never cancelled.
 #[inline]
 pub(super) fn node_or_default(top: Option<&CurrentFrame>) -> Option<&NodeRef> {
-    match node(top) {
-        Some(node) => Some(node),
-        None => default_root(),
-    }
+    node(top).or_else(|| DEFAULT_ROOT.get())
 }
 
-/// The root of everything that runs outside of `run` and `attach`, once an adapter was installed.
-static DEFAULT: OnceLock<NodeRef> = OnceLock::new();
-
-/// Makes `root` the scope of code without a context, for the rest of the process. Gives it back if there is one
-/// already.
+/// The scope of code without a context, which runs outside of `run` and `attach`, once an adapter was installed.
 ///
-/// Called by `install` alone. There is no way back: nodes, timers and handles below that root may live as long
-/// as the process.
-pub(crate) fn set_default(root: NodeRef) -> Result<(), NodeRef> {
-    DEFAULT.set(root)
-}
-
-/// Returns the scope of code without a context, if an adapter was installed.
-pub(crate) fn default_root() -> Option<&'static NodeRef> {
-    DEFAULT.get()
-}
+/// Set by `install` alone. There is no way back: nodes, timers and handles below that root may live as long as the
+/// process.
+pub(crate) static DEFAULT_ROOT: OnceLock<NodeRef> = OnceLock::new();
 
 /// Runs `f` with `node` as the innermost scope, and catches its panic. For each poll and each drop of a body (L38).
 /// No lock may be held: `f` is user code.
@@ -195,7 +181,7 @@ pub(crate) fn enter_inline<R>(
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
     with_current(|top| match top {
         Some(top) => node_of(top) == Some(node),
-        None => default_root() == Some(node),
+        None => DEFAULT_ROOT.get() == Some(node),
     })
 }
 

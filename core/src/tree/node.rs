@@ -32,7 +32,7 @@ use std::time::Duration;
 use super::binding::Binding;
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Children;
-use super::flags::{ABANDONED, CANCELLED, ENDED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
+use super::flags::{ABANDONED, CANCELLED, ENDED, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
 use super::panic::Payload;
 use super::polled::Polled;
 use super::shared::Tree;
@@ -289,7 +289,7 @@ pub(crate) struct Cold {
     /// meanwhile waits until it is put back (I3).
     pub(crate) polls_finalizer: bool,
     /// The first panic that was recorded (L32): of the body, of a child, of an orphan. It resumes when the scope is
-    /// Closed; taken by `close_more`.
+    /// Closed; taken by `close_in`.
     pub(crate) panic: Option<Payload>,
     /// Of a nursery of a `start`: the nursery that is kept open for its child, until that is ready or this one is
     /// closed (L4). Whoever takes it calls `start_answered` on it, with no lock held.
@@ -341,13 +341,6 @@ impl State {
             Some(request) => CancelState::own(request.hard).join(self.inherited),
             None => self.inherited,
         }
-    }
-
-    /// Returns whether the body is all that there is: nothing is below it, and nothing has to be run at its end. Then
-    /// `drain` closes it at once. (`inherited` is not asked: it is what `close_in` looks at.)
-    #[inline]
-    pub(crate) fn is_trivial(&self) -> bool {
-        self.life == Life::Open && self.children.is_empty() && self.children.awaited() == 0 && self.cold.is_none()
     }
 
     /// Returns whether a nursery takes a child now (L4). Under the same lock the child has to be linked, or a drain
@@ -442,20 +435,9 @@ impl NodeRef {
 }
 
 impl Attachment {
-    /// Returns the flags of a scope with that shield in this place, and what it inherits (L9). In a tree without
-    /// requests and deadlines these are two comparisons.
+    /// Returns the flags of a scope with that shield in this place, and what it inherits (L9).
     #[inline]
     pub(super) fn behind(&self, shield: ShieldLevel) -> (u32, CancelState) {
-        if self.flags & !KEPT == 0 && !self.requests.any() {
-            (self.flags, CancelState::default())
-        } else {
-            self.behind_requests(shield)
-        }
-    }
-
-    /// Does the rest of `behind`, where something reaches the parent.
-    #[inline(never)]
-    fn behind_requests(&self, shield: ShieldLevel) -> (u32, CancelState) {
         let inherited = self.requests.through(shield);
         let held_off = if shield == ShieldLevel::Full { TIMED } else { 0 };
         let flags = self.flags & !(held_off | PROPAGATED);
@@ -595,10 +577,13 @@ impl Node {
         }
     }
 
-    /// Returns whether nothing is inside the scope, and it was made when it got its place: so there is no handle to it,
-    /// unless it is a task.
+    /// Returns whether the body is all that there is of the scope: nothing is below it, nothing has to be run at its end, and
+    /// there is no handle to it, unless it is a task, as it was made when it got its place. (`inherited` is not asked: it is
+    /// what `close_in` looks at.)
     pub(super) fn is_bare(&self) -> bool {
-        matches!(self.tree, TreeLink::Known(_)) && self.lock().is_trivial()
+        let state = self.lock();
+        let is_open = state.life == Life::Open && matches!(self.tree, TreeLink::Known(_));
+        is_open && state.children.is_empty() && state.children.awaited() == 0 && state.cold.is_none()
     }
 
     /// Returns whether the scope gives the code inside a waker of its own, which counts: tasks, the root, local
@@ -643,16 +628,10 @@ impl Drop for Node {
     /// itself.
     fn drop(&mut self) {
         crate::live_counts::node_gone(self.kind == Kind::Task);
-        let mut above = self.take_parent();
-        while let Some(mut node) = above {
-            above = node.0.get_mut().and_then(Node::take_parent);
+        // Without locking: nobody else refers to such a node.
+        let mut above = self.state.get_mut().place.take();
+        while let Some(mut place) = above {
+            above = place.parent.0.get_mut().and_then(|node| node.state.get_mut().place.take());
         }
-    }
-}
-
-impl Node {
-    /// Takes the parent out of a node that nobody else refers to; so without locking.
-    fn take_parent(&mut self) -> Option<NodeRef> {
-        Some(self.state.get_mut().place.take()?.parent)
     }
 }

@@ -53,19 +53,14 @@ pub(crate) fn ended(node: &NodeRef) {
     }
 }
 
-/// Runs one poll of a task, and tells of its beginning and end; ready when it is over.
-#[inline]
-pub(crate) fn poll(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-    if node.flagged(FOLLOWED_TASKS) { polled(node, poll) } else { poll() }
-}
-
-/// Runs one poll of a task where an observer follows. The clock is read only here.
+/// Runs one poll of a task, and tells of its beginning and end, if an observer follows the tasks; ready when it is over.
+/// The clock is read only then.
 ///
 /// The events are told outside of the poll's frame: a panic or a long run of the observer is no part of what it is
 /// told.
-#[cold]
-fn polled(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-    let Some(tree) = node.tree() else { unreachable!("a task is spawned in a tree") };
+#[inline]
+pub(crate) fn poll(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+    let Some(tree) = node.tree().filter(|_| node.flagged(FOLLOWED_TASKS)) else { return poll() };
     task(node, TaskEvent::PollBegins);
     let begin = tree.now();
     let poll = poll();

@@ -21,9 +21,9 @@ pub(crate) struct Polled {
     wakes: AtomicU32,
 }
 
-/// The last poll of a body.
+/// The last poll of a body, as its driver leaves it, and a verdict finds it.
 #[derive(Clone, Copy)]
-struct LastPoll {
+pub(super) struct LastPoll {
     /// How many polls have begun and how many have ended, added up: odd while the body is on the stack.
     steps: u32,
     /// The wake-ups of its task that had been counted when the task's poll began; [`NEVER`] before the first poll,
@@ -40,31 +40,27 @@ impl LastPoll {
     fn word(self) -> u64 {
         u64::from(self.seen) << 32 | u64::from(self.steps)
     }
-}
 
-/// The polls of a body as a verdict finds them.
-#[derive(Clone, Copy)]
-pub(super) struct PolledThen {
-    steps: u32,
-    /// The body was not polled since the last wake-up that was counted, or it cannot be known, and counts as that.
-    pub(super) woken: bool,
-    /// Code directly in it was given something since the last poll of the body began.
-    pub(super) given: bool,
-}
-
-impl PolledThen {
     /// Returns whether the body was being polled.
     pub(super) fn is_on_stack(self) -> bool {
         self.steps % 2 == 1
     }
 
-    /// Returns the value of `steps` at the end of the one poll that runnable code has. It is the one that is going on;
-    /// but if something was given since that began, which it may have passed by, it is the one after it (L12, L14).
-    fn end_of_one_poll(self) -> u32 {
-        self.steps.wrapping_add(match (self.is_on_stack(), self.given) {
-            (true, false) => 1,
-            (true, true) => 3,
-            (false, _) => 2,
+    /// Returns whether the body was not polled since the last wake-up that was counted, of the `wakes` that were by now;
+    /// or it cannot be known, and counts as that (L12.4, L12.5).
+    pub(super) fn is_woken(self, wakes: u32) -> bool {
+        wakes == UNCOUNTED || wakes != self.seen
+    }
+
+    /// Returns the value of `steps` at the end of the last poll that cancelled code has. Runnable code has one, the one
+    /// that is going on; but if something was given since that began, which it may have passed by, the one after it (L12,
+    /// L14). Blocked code has none.
+    pub(super) fn last_step(self, runnable: bool, given: bool) -> u32 {
+        self.steps.wrapping_add(match (runnable, self.is_on_stack(), given) {
+            (false, ..) => 0,
+            (true, true, false) => 1,
+            (true, true, true) => 3,
+            (true, false, _) => 2,
         })
     }
 }
@@ -83,8 +79,10 @@ impl Polled {
         Polled { last: AtomicU64::new(last.word()), last_step: AtomicU32::new(2), wakes: AtomicU32::new(0) }
     }
 
+    /// Looks at the last poll. A verdict does so after everything else: so what was given for a poll that is found not to
+    /// have begun is found by that poll.
     #[inline]
-    fn last(&self) -> LastPoll {
+    pub(super) fn last(&self) -> LastPoll {
         LastPoll::of(self.last.load(Ordering::Acquire))
     }
 
@@ -103,28 +101,11 @@ impl Polled {
         self.last.store(LastPoll { steps: steps.wrapping_add(1), seen }.word(), Ordering::Release);
     }
 
-    /// Looks at the polls for a verdict: `wakes` are the wake-ups that were counted by now, and `given` says whether the
-    /// code was given something; read before this. So what was given for a poll that is found not to have begun is found
-    /// by that poll.
-    pub(super) fn look(&self, wakes: u32, given: bool) -> PolledThen {
-        let LastPoll { steps, seen } = self.last();
-        let is_known = seen != NEVER && seen != UNCOUNTED && wakes != UNCOUNTED;
-        // Code of which it cannot be known counts as runnable (L12.4, L12.5).
-        PolledThen { steps, woken: !is_known || seen != wakes, given }
-    }
-
-    /// Notes which poll of the body is its last one, by what was found of it at the instant at which its code became
-    /// cancelled (L12). Before its driver acts on that.
-    pub(super) fn judge(&self, then: PolledThen, runnable: bool) {
-        let last = if runnable { then.end_of_one_poll() } else { then.steps };
+    /// Notes which poll of the body is the last one that it has, as was found at the instant at which its code became
+    /// cancelled (L12): see [`last_step`](LastPoll::last_step). Before its driver acts on that.
+    pub(super) fn judge(&self, last_step: u32) {
         // Ordering: the driver finds it with `PROPAGATED`, which is set after it.
-        self.last_step.store(last, Ordering::Relaxed);
-    }
-
-    /// Notes that the scope has come into cancelled code: it has one poll, or the one that is going on.
-    pub(super) fn judge_moved(&self) {
-        let begun = self.last().steps & !1;
-        self.last_step.store(begun.wrapping_add(2), Ordering::Relaxed);
+        self.last_step.store(last_step, Ordering::Relaxed);
     }
 
     /// Returns whether cancelled code has a poll left, or is in it.

@@ -39,11 +39,11 @@ use crate::reason::{Reason, ReasonKind};
 use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 
-/// A scope that a request comes to on its way down.
+/// A scope that a request comes to on its way down. The first of a list is the one at the top of the request.
 struct Visited {
     node: NodeRef,
-    /// Where the scope around it is in the list; none if that is the one at the top of the request.
-    inside: Option<usize>,
+    /// Where the scope around it is in the list.
+    inside: usize,
     /// The requests that the scope around it hands down.
     above: CancelState,
     above_cancelled: bool,
@@ -105,12 +105,7 @@ impl NodeRef {
         }
         // A later request comes only to here: the code is cancelled by the first one, but its hard time has come
         // nearer. Before the entry nothing is inside for which that could matter: `entered` arms it.
-        let (old, earliest) = self.arm_in(&mut state);
-        drop(state);
-        drop(old);
-        if earliest {
-            wakes.arm = self.tree().cloned();
-        }
+        wakes.arm |= self.arm_in(state);
         wakes.push(self.clone(), is_first);
         self.propagate(is_first, now, number, false, wakes);
         true
@@ -133,13 +128,14 @@ impl NodeRef {
     ///   a  own request, hard 9             CANCELLED
     ///    └ g  inherited: graceful 9        PARENT_CANCELLED, TIMED: woken, goes on
     ///       └ t  inherited: graceful 9     TIMED: woken (`stopping` returns there), goes on
-    ///   at 9, `end_grace` of a: propagate with `all`
+    ///   at 9, `timer_fired` of a: propagate with `all`
     ///    └ g  CANCELLED                    └ t  PARENT_CANCELLED, CANCELLED
     /// ```
-    fn propagate(&self, is_first: bool, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
-        let mut visited = Vec::new();
-        self.visit_below(&self.lock(), None, &mut visited);
-        let mut next = 0;
+    pub(super) fn propagate(&self, is_first: bool, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
+        let (node, above) = (self.clone(), CancelState::default());
+        let mut visited = vec![Visited { node, inside: 0, above, above_cancelled: false, is_new: is_first }];
+        self.visit_below(&self.lock(), 0, &mut visited);
+        let mut next = 1;
         while let Some(Visited { node, above, above_cancelled, .. }) = visited.get(next) {
             let (at, node, above, above_cancelled) = (next, node.clone(), *above, *above_cancelled);
             next += 1;
@@ -173,7 +169,7 @@ impl NodeRef {
             // woken.
             let goes_on = changed || newly & CANCELLED != 0;
             if (goes_on || all) && node.kind.shield() != ShieldLevel::Full {
-                node.visit_below(&state, Some(at), &mut visited);
+                node.visit_below(&state, at, &mut visited);
             }
             drop(state);
             // Also what is marked, whoever was faster with the flag: all that is marked is called.
@@ -182,29 +178,7 @@ impl NodeRef {
                 wakes.push(node, is_first);
             }
         }
-        self.judge(is_first, &visited);
-    }
-
-    /// Takes the verdicts about those that have become cancelled (L12): this scope, if it is one of them, and those
-    /// below that were reached. Each once, and after the flag of each: see the head of this file. No lock may be held.
-    fn judge(&self, is_new: bool, visited: &[Visited]) {
-        // A verdict takes a walk up to the task: where a deadline passes in code that is cancelled already, it is for
-        // nobody.
-        if !is_new && visited.iter().all(|visited| !visited.is_new) {
-            return;
-        }
-        let own = self.verdict();
-        if is_new {
-            self.keep_verdict(own);
-        }
-        let mut verdicts: Vec<Verdict> = Vec::with_capacity(visited.len());
-        for Visited { node, inside, is_new, .. } in visited {
-            let verdict = node.verdict_inside(Some(inside.map_or(own, |inside| verdicts[inside])));
-            if *is_new {
-                node.keep_verdict(verdict);
-            }
-            verdicts.push(verdict);
-        }
+        judge(&visited);
     }
 
     /// Does as [`inherit`](NodeRef::inherit), for a task that has moved, with all that is below it, to a parent that
@@ -247,19 +221,10 @@ impl NodeRef {
 
     /// Adds the scopes below, with what they are to be told of this one, which is at `inside` itself; under its lock,
     /// and after this one was marked (Invariant 2).
-    fn visit_below(&self, state: &State, inside: Option<usize>, visited: &mut Vec<Visited>) {
+    fn visit_below(&self, state: &State, inside: usize, visited: &mut Vec<Visited>) {
         let (above, above_cancelled) = (state.cancel_state(), self.flagged(CANCELLED));
         let below = state.children.iter().map(|(_, node)| node.clone());
         visited.extend(below.map(|node| Visited { node, inside, above, above_cancelled, is_new: false }));
-    }
-
-    /// Ends the grace of the request, whose hard time has come: graceful shields below hold nothing off any more
-    /// (L11, L20). Called by the timers, with no lock held.
-    pub(super) fn end_grace(&self, now: Instant, wakes: &mut DriverWakes) {
-        // A number of its own: code behind a graceful shield becomes cancelled now, and what was given to it since
-        // the request counts as given before (L14).
-        let number = self.tree().map_or(1, |tree| tree.next_request());
-        self.propagate(false, now, number, true, wakes);
     }
 
     /// Records a panic of the body, a child or an orphan, and requests the scope (L7, L32). No lock may be held. The
@@ -274,7 +239,7 @@ impl NodeRef {
     /// the end of this scope: it is Closed, or the installed root, which would be cancelled for the rest of the process.
     pub(crate) fn panicked_if_awaited(&self, payload: Payload) -> Result<(), Payload> {
         let state = self.lock();
-        if state.life == Life::Closed || frames::default_root() == Some(self) {
+        if state.life == Life::Closed || frames::DEFAULT_ROOT.get() == Some(self) {
             return Err(payload);
         }
         self.record_panic(state, payload);
@@ -288,5 +253,23 @@ impl NodeRef {
         drop(state);
         drop_payload(later);
         self.request(Reason::new(ReasonKind::Panicked), None);
+    }
+}
+
+/// Takes the verdicts about those that have become cancelled (L12). Each once, and after the flag of each: see the head of
+/// this file. No lock may be held.
+fn judge(visited: &[Visited]) {
+    // A verdict takes a walk up to the task: where a deadline passes in code that is cancelled already, it is for nobody.
+    if visited.iter().all(|visited| !visited.is_new) {
+        return;
+    }
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(visited.len());
+    for Visited { node, inside, is_new, .. } in visited {
+        let around = verdicts.get(*inside);
+        let verdict = around.map_or_else(|| node.verdict(), |around| node.verdict_inside(*around));
+        if *is_new {
+            node.polled.judge(verdict.last_step);
+        }
+        verdicts.push(verdict);
     }
 }

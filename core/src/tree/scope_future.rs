@@ -13,6 +13,8 @@
 //! 4. an inline scope whose body was ready at once, and needed no node
 //! 5. cancelled from further out: nothing to say to the code around, which never goes on (L18)
 //!
+//! It is `Fresh` until it is `entered`; between polls it is `Done` when it is, and has no node.
+//!
 //! The constructs (`cancel_scope.rs`, `timeout.rs`, `nursery/options.rs`, `bracket.rs`, `value.rs`, `finalizer.rs`)
 //! wrap one of these each. They differ in what they make of the output ([`Policy`]) and of the [`Ending`]. Tasks and the
 //! root have drivers of their own.
@@ -21,6 +23,7 @@
 //! the node. Dropping it in any stage but `Fresh` and `Done` abandons the scope (L26), unless that is Closed.
 
 use std::future::{Future, Ready};
+use std::mem;
 use std::panic::{self, Location};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -82,18 +85,6 @@ pub(crate) enum Ending<V> {
     Cancelled(Option<(Reason, Origin)>),
 }
 
-/// How far the future has come; see the head of the file. The scope's `Life` may be further, if another thread has
-/// closed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Not polled yet. The node, if there is one, has no place in a tree.
-    Fresh,
-    /// In the tree. The body is there; or it is over, its value, if it left one, is in its place, and `drain` is under way.
-    Entered,
-    /// It has returned, or was lost. The node is gone.
-    Done,
-}
-
 pin_project! {
     /// A scope inside a task.
     #[must_use = "futures do nothing unless polled"]
@@ -108,20 +99,18 @@ pin_project! {
         body: BodyState<F, R, V>,
         // It makes a value of the output, and has the errors of a nursery.
         policy: P,
-        // None as long as it is an inline one: until its first poll ends.
+        // None as long as it is an inline one: until its first poll ends. And when it has returned, or was lost.
         node: Option<NodeRef>,
         // The parts of the node. When there is one, only its location is still asked for.
         inline: InlineScope,
-        // How far the future has come.
-        stage: Stage,
+        // It is not `Fresh`. The scope's `Life` may be further than this future, if another thread has closed it.
+        entered: bool,
     }
 
     impl<F, R, V, P> PinnedDrop for ScopeFuture<F, R, V, P> {
         fn drop(this: Pin<&mut Self>) {
             // Also while unwinding: `abandon` does not panic (L37).
-            if !this.is_done() {
-                this.abandon(|| {});
-            }
+            this.abandon(|| {});
         }
     }
 }
@@ -131,41 +120,39 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     #[inline]
     pub(crate) fn inline(kind: Kind, limit: Limit, location: &'static Location<'static>, body: F, policy: P) -> Self {
         let inline = InlineScope::new(kind, limit, location);
-        ScopeFuture { body: BodyState::Future { future: body }, policy, node: None, inline, stage: Stage::Fresh }
+        ScopeFuture { body: BodyState::Future { future: body }, policy, node: None, inline, entered: false }
     }
 
     /// Makes a scope around a node that exists, because there are handles to it, or because its construct keeps
     /// something in it. It gets its place at the first poll.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
-        ScopeFuture::at(Stage::Fresh, node, BodyState::Future { future: body }, policy)
+        ScopeFuture::at(false, node, BodyState::Future { future: body }, policy)
     }
 
     /// Makes a scope that has its place in the tree now, below the scope around this call (`run_here`, L1); outside
     /// of any tree, at its first poll.
     pub(crate) fn attached(node: NodeRef, body: F, policy: P) -> Self {
-        let stage = if current::try_scope().is_some() {
-            enter_tree(&node);
+        let entered = current::try_scope().is_some();
+        if entered {
             // It is polled once, whatever was requested (L13): `poll_open` sees that it never was.
-            Stage::Entered
-        } else {
-            Stage::Fresh
-        };
-        ScopeFuture::at(stage, node, BodyState::Future { future: body }, policy)
+            enter_tree(&node);
+        }
+        ScopeFuture::at(entered, node, BodyState::Future { future: body }, policy)
     }
 
     /// Makes a scope that has its place, and whose body is over and has left `value`: the rest of it.
     pub(crate) fn draining(node: NodeRef, value: V, policy: P) -> Self {
-        ScopeFuture::at(Stage::Entered, node, BodyState::Value { value: Some(value) }, policy)
+        ScopeFuture::at(true, node, BodyState::Value { value: Some(value) }, policy)
     }
 
-    fn at(stage: Stage, node: NodeRef, body: BodyState<F, R, V>, policy: P) -> Self {
+    fn at(entered: bool, node: NodeRef, body: BodyState<F, R, V>, policy: P) -> Self {
         let inline = InlineScope::new(node.kind, Limit::NONE, node.origin.location());
-        ScopeFuture { body, policy, node: Some(node), inline, stage }
+        ScopeFuture { body, policy, node: Some(node), inline, entered }
     }
 
     /// Returns whether the body is over, and what it leaves is not.
     pub(crate) fn is_draining(&self) -> bool {
-        self.stage == Stage::Entered && self.body.is_over()
+        self.node.is_some() && self.body.is_over()
     }
 
     /// Returns the policy, for what the construct has kept in it.
@@ -196,7 +183,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
 
     /// Returns whether it has returned, or was lost.
     pub(crate) fn is_done(&self) -> bool {
-        self.stage == Stage::Done
+        self.entered && self.node.is_none()
     }
 
     /// Abandons the scope, because this future is being dropped: drops the body, then `more` with it, such as the
@@ -206,11 +193,9 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     /// dropped as fields are.
     pub(crate) fn abandon(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();
-        let live = *this.stage == Stage::Entered;
-        *this.stage = Stage::Done;
         let mut body = this.body;
         match this.node.take() {
-            Some(node) if live => abandon::driver_dropped(&node, || {
+            Some(node) if *this.entered => abandon::driver_dropped(&node, || {
                 body.as_mut().empty();
                 more();
             }),
@@ -281,11 +266,10 @@ where
     /// Moves out of `Fresh`: the scope gets its place. Returns whether it has none yet, because it is an inline one.
     fn enter(self: Pin<&mut Self>) -> bool {
         let this = self.project();
-        if *this.stage != Stage::Fresh {
+        // Before anything that may panic: a future that was polled once is never entered again.
+        if mem::replace(this.entered, true) {
             return false;
         }
-        // Before anything that may panic: a future that was polled once is never entered again.
-        *this.stage = Stage::Entered;
         this.node.as_ref().map(enter_tree).is_none()
     }
 
@@ -305,7 +289,7 @@ where
     /// Returns whether it has ended; if not, it is to be cancelled, and polled on. Resumes the panic of a destructor.
     pub(crate) fn give_up(mut self: Pin<&mut Self>) -> bool {
         let this = self.as_mut().project();
-        let Some(node) = this.node.as_ref().filter(|node| *this.stage == Stage::Entered && node.is_bare()) else {
+        let Some(node) = this.node.as_ref().filter(|node| node.is_bare()) else {
             return false;
         };
         node.flag(GIVEN_UP | CANCELLED | PROPAGATED);
@@ -336,7 +320,6 @@ where
         if driver.is_none() {
             match result {
                 Ok(Poll::Ready(())) => {
-                    *this.stage = Stage::Done;
                     // No node: nothing was opened inside and nothing was registered, or it would have one. So there is
                     // nothing to drain, and nobody to be told.
                     let value = this.body.take().and_then(|output| this.policy.settle(None, output));
@@ -401,7 +384,6 @@ where
         let Poll::Ready(closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
         // After Closed and before the outcome, as the code around goes on only when this returns.
         closed.place.iter().for_each(|place| node.leave(place));
-        *this.stage = Stage::Done;
         let Some(node) = this.node.take() else { unreachable!("a driver has its node between polls") };
         // The outcome table (see the book's page of laws) for scopes that have a caller.
         if let Some(payload) = closed.panic {
@@ -419,7 +401,6 @@ where
             // L30: this task will be dropped as soon as its poll returns.
             _ if closed.inherited || node.flagged(TO_CLOSE) => {
                 // Asked again in each poll: the scope stays Closed.
-                *this.stage = Stage::Entered;
                 assert_cancelled(this.node.insert(node));
                 Poll::Pending
             }

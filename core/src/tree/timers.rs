@@ -13,7 +13,7 @@
 //! 1. `next` is the instant of the earliest entry; `NEVER` if there is none. So a thread that asks without the lock
 //!    whether anything may be due is never told "no" too late.
 //! 2. `armed` is the instant for which the host's timer is armed, or is just being armed by the thread that has taken
-//!    the timer out of `host`; `NEVER` if it has fired, or was never armed. Only [`Timers::take_host`] lowers it, and
+//!    the timer out of `host`; `NEVER` if it has fired, or was never armed. Only [`Timers::arm`] lowers it, and
 //!    only the alarm raises it, to `NEVER`.
 //! 3. `armed` is no later than the earliest entry, or a call of [`Timers::arm`] is still to come, or the thread that
 //!    has the host's timer has not finished its own. So once all of these have finished, the host's timer is armed for
@@ -127,12 +127,6 @@ impl<C, S> Queue<C, S> {
     fn earliest(&self) -> Instant {
         self.entries.first_key_value().map_or(Instant::NEVER, |(key, _)| key.at)
     }
-
-    /// Takes out the earliest entry, if that is due.
-    fn pop_due(&mut self, now: Instant) -> Option<(TimerKey, Target<C, S>)> {
-        let earliest = self.entries.first_entry().filter(|entry| entry.key().at <= now);
-        Some(earliest?.remove_entry())
-    }
 }
 
 /// The finding of a look at the clock; used where no lock is held.
@@ -236,14 +230,16 @@ impl<C, S> Timers<C, S> {
     pub(super) fn take_due(&self, now: Instant, claim: impl Fn(&C) -> bool) -> Due<C, S> {
         let mut due = Due { sleeps: Vec::new(), missed: Vec::new(), requests: Vec::new() };
         let mut queue = self.queue.lock();
-        while let Some((key, target)) = queue.pop_due(now) {
+        let Queue { entries, missed, .. } = &mut *queue;
+        while let Some(entry) = entries.first_entry().filter(|entry| entry.key().at <= now) {
+            let (key, target) = entry.remove_entry();
             crate::live_counts::timer(false);
             match target {
                 // L14: decided here, under the lock under which the sleep is polled. Requests that are due in the same
                 // batch come after it.
                 Target::Sleep(sleeper) if !claim(&sleeper.code) => {
                     // Invariant 4.
-                    queue.missed.insert(key);
+                    missed.insert(key);
                     due.missed.push(sleeper);
                 }
                 Target::Sleep(sleeper) => due.sleeps.push(sleeper),
@@ -254,34 +250,28 @@ impl<C, S> Timers<C, S> {
         due
     }
 
-    /// Takes the host's timer out, if it has to be armed and no other thread is doing so. Returns for what it has to
-    /// be armed, too. The caller arms it and puts it back.
-    fn take_host(&self) -> Option<(Host, Instant)> {
-        let mut queue = self.queue.lock();
-        let at = queue.earliest();
-        if at >= queue.armed {
-            return None;
-        }
-        let host = queue.host.take()?;
-        queue.armed = at;
-        Some((host, at))
-    }
-
-    /// Puts the host's timer back; returns it, to be dropped without the lock, if the tree has ended meanwhile.
-    fn put_back(&self, host: Host) -> Option<Host> {
-        let mut queue = self.queue.lock();
-        if queue.ended { Some(host) } else { queue.host.replace(host) }
-    }
-
     /// Arms the host's timer for the earliest entry, unless it is armed for that or something earlier, or another
     /// thread is just doing so. The head of this file says why that is enough.
     ///
     /// No lock may be held: the host's timer may wake inline. Models: `races/timers.rs`,
     /// `each_timer_fires_whatever_others_come_and_go` and `short_sleeps_in_a_deadline_end_with_it`.
     pub(crate) fn arm(&self) {
-        while let Some((mut host, at)) = self.take_host() {
+        let mut queue = self.queue.lock();
+        loop {
+            let at = queue.earliest();
+            let is_late = at < queue.armed;
+            // None if it need not be armed, or another thread is doing so.
+            let Some(mut host) = queue.host.take_if(|_| is_late) else { return };
+            queue.armed = at;
+            drop(queue);
             host.timer.arm(at, &host.alarm);
-            drop(self.put_back(host));
+            queue = self.queue.lock();
+            // It is put back, unless the tree has ended meanwhile.
+            if queue.ended {
+                drop(queue);
+                return drop(host);
+            }
+            queue.host = Some(host);
         }
     }
 

@@ -36,21 +36,13 @@
 use super::children::Role;
 use super::flags::{ABANDONED, CANCELLED, FAILED, GIVEN_UP};
 use super::frames;
-use super::node::{Kind, Life, Node, NodeRef};
-use super::polled::{PolledThen, UNCOUNTED};
+use super::node::{Kind, Life, NodeRef};
+use super::polled::UNCOUNTED;
 use crate::sys::atomic::Ordering;
 
 /// How often in a row an inner scope may be woken and passed over before it counts as undriven (L16). Three, because
 /// combinators that yield on a budget may skip a woken member once or twice (L16.4).
 pub(crate) const MAX_MISSED_POLLS: u8 = 3;
-
-impl Node {
-    /// Returns, for a scope that counts wake-ups, whether it stands in a task all the same, and is blocked if the code
-    /// around it is. The body of a local nursery does.
-    fn is_in_task(&self) -> bool {
-        self.kind == Kind::Nursery && !self.flagged(ABANDONED)
-    }
-}
 
 /// The verdict about a scope, at the instant of a request: handed down level by level, so that a request looks at each
 /// scope once.
@@ -58,56 +50,46 @@ impl Node {
 pub(super) struct Verdict {
     /// The wake-ups that its task has counted.
     wakes: u32,
-    polled: PolledThen,
     /// Whether the code directly in it is runnable.
     runnable: bool,
+    /// The last poll that it has, if it becomes cancelled by the request.
+    pub(super) last_step: u32,
 }
 
 impl NodeRef {
     /// Takes the verdict about the scope at the top of a request: once, so that nothing that comes later makes those
-    /// inside runnable where it is blocked. No lock may be held: it goes up to the scope's task, and from there down.
+    /// inside runnable where it is blocked. No lock may be held: it goes up to a scope that does not depend on what is
+    /// around it, and from there down.
     pub(super) fn verdict(&self) -> Verdict {
-        let (mut around, mut above, mut next) = (Vec::new(), None, self.around_in_task());
-        while let Some(node) = next {
-            let polled = node.polled.look(UNCOUNTED, false);
-            if polled.is_on_stack() {
-                // Runnable, whatever is around it.
-                let task = node.and_above().find(|node| node.counts_wakes());
-                let wakes = task.map_or(UNCOUNTED, |task| task.polled.wakes());
-                above = Some(Verdict { wakes, polled, runnable: true });
-                break;
-            }
-            next = node.around_in_task();
-            around.push(node);
+        let mut scopes = vec![self.clone()];
+        let depends = |node: &&NodeRef| !node.begins_anew() && !node.polled.last().is_on_stack();
+        while let Some(around) = scopes.last().filter(depends).and_then(|node| node.parent()) {
+            scopes.push(around);
         }
-        let above = around.iter().rev().fold(above, |above, node| Some(node.verdict_inside(above)));
-        self.verdict_inside(above)
+        let task = scopes.last().and_then(|top| top.and_above().find(|node| node.counts_wakes()));
+        let wakes = task.map_or(UNCOUNTED, |task| task.polled.wakes());
+        // A scope that has no place yet is cancelled before it is entered: it is polled once.
+        let top = Verdict { wakes, runnable: true, last_step: 0 };
+        scopes.iter().rev().fold(top, |around, node| node.verdict_inside(around))
     }
 
-    /// Returns the scope around this one, unless this one is a task, or another that counts by itself alone. None
-    /// before it has a place, too.
-    fn around_in_task(&self) -> Option<NodeRef> {
-        if self.counts_wakes() && !self.is_in_task() { None } else { self.parent() }
+    /// Returns whether the scope is no part of the task around it: it counts by itself, as a child does. The body of a local
+    /// nursery counts, but stands in a task, and is blocked if the code around it is.
+    fn begins_anew(&self) -> bool {
+        self.counts_wakes() && (self.kind != Kind::Nursery || self.flagged(ABANDONED))
     }
 
     /// Takes the verdict about a scope, by that about the one around it.
     ///
-    /// A scope that counts by itself (a child, say) begins anew: it is not part of the task around it. For all others
-    /// L12.2 holds: code in a blocked body is blocked, unless it was given something. A scope that has no place yet is
-    /// cancelled before it is entered: it is polled once. One that its holder has given up is blocked (L12.6).
-    pub(super) fn verdict_inside(&self, around: Option<Verdict>) -> Verdict {
-        let (wakes, runs_around) = around.map_or((UNCOUNTED, true), |around| (around.wakes, around.runnable));
-        let counts = self.counts_wakes();
-        let wakes = if counts { self.polled.wakes() } else { wakes };
-        let polled = self.polled.look(wakes, self.given.load(Ordering::SeqCst));
-        let begins_anew = counts && !self.is_in_task();
-        let goes_on = polled.given || polled.woken && (runs_around || begins_anew);
-        Verdict { wakes, polled, runnable: polled.is_on_stack() || goes_on && !self.flagged(GIVEN_UP) }
-    }
-
-    /// Keeps the verdict: of the request that has made the scope's code cancelled.
-    pub(super) fn keep_verdict(&self, verdict: Verdict) {
-        self.polled.judge(verdict.polled, verdict.runnable);
+    /// A scope that begins anew does not depend on that. For all others L12.2 holds: code in a blocked body is blocked,
+    /// unless it was given something. One that its holder has given up is blocked (L12.6).
+    pub(super) fn verdict_inside(&self, around: Verdict) -> Verdict {
+        let wakes = if self.counts_wakes() { self.polled.wakes() } else { around.wakes };
+        let given = self.given.load(Ordering::SeqCst);
+        let last = self.polled.last();
+        let goes_on = given || last.is_woken(wakes) && (around.runnable || self.begins_anew());
+        let runnable = last.is_on_stack() || goes_on && !self.flagged(GIVEN_UP);
+        Verdict { wakes, runnable, last_step: last.last_step(runnable, given) }
     }
 
     /// Returns whether cancelled code has a poll left, or is in it. None that was given up, whatever other requests have
@@ -197,13 +179,5 @@ impl NodeRef {
     pub(super) fn goes_whole(&self) -> bool {
         let inner: Vec<NodeRef> = self.lock().children.of(Role::Inner).cloned().collect();
         !inner.iter().any(NodeRef::has_to_end)
-    }
-
-    /// Returns the count that the body sees when it is polled now: of a scope that counts its own, of all others that
-    /// at the beginning of the current poll of the task around. Not the count by now: a wake-up during the poll may
-    /// be for code that this poll has passed already.
-    #[inline]
-    pub(super) fn wakes_seen(&self) -> u32 {
-        if self.counts_wakes() { self.polled.wakes() } else { frames::wakes_seen() }
     }
 }

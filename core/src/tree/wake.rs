@@ -29,13 +29,13 @@
 //!
 //! Without the second of the two the task would never be polled again, and never end (I7).
 
+use std::mem;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::flags::{ABANDONED, LATE, LOCAL, ORPHAN, PARENT_CANCELLED, PROPAGATED};
 use super::node::{Kind, Life, Node, NodeRef, State};
 use super::polled::without_counting;
-use super::shared::Tree;
 use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 use crate::tree::waking;
@@ -47,9 +47,9 @@ pub(crate) struct DriverWakes {
     /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are
     /// taken when they are called, not before.
     drivers: Vec<(NodeRef, bool)>,
-    /// The tree whose timer is to be armed when no lock is held, because a hard time is the earliest of its timers: see
+    /// The timer of their tree is to be armed when no lock is held, because a hard time is the earliest of its timers: see
     /// `Timers::insert`.
-    pub(super) arm: Option<Arc<Tree>>,
+    pub(super) arm: bool,
 }
 
 impl DriverWakes {
@@ -64,24 +64,20 @@ impl DriverWakes {
     /// keep the others from being called (L36). No lock may be held.
     ///
     /// Model: `races/scopes.rs`, `a_request_races_with_the_first_polls_of_a_child`.
-    pub(crate) fn wake(self) {
+    pub(crate) fn wake(mut self) {
         // L11. Before any waker: code that is woken, or runs already, may be dropped only from here on, when all are
         // marked.
         for (node, _) in self.drivers.iter().filter(|(_, marked)| *marked) {
             node.flag(PROPAGATED);
         }
-        if let Some(tree) = self.arm {
-            tree.timers.arm();
-        }
+        let tree = self.drivers.first().and_then(|(node, _)| node.tree());
+        tree.filter(|_| self.arm).into_iter().for_each(|tree| tree.timers.arm());
         without_counting(|| {
-            let mut late = Vec::new();
-            for (node, _) in self.drivers {
-                node.call_driver(&mut late);
-            }
-            while let Some(node) = late.pop() {
-                node.flag(PROPAGATED);
-                node.begin_call();
-                node.call_driver(&mut late);
+            // Again for those that have come late.
+            while !self.drivers.is_empty() {
+                for (node, _) in mem::take(&mut self.drivers) {
+                    node.call_driver(&mut self);
+                }
             }
         });
     }
@@ -99,7 +95,10 @@ impl Node {
         }
         self.begin_call();
         self.call_waker(self.lock());
-        self.wake_delayed();
+        // Not for a root, which comes by here in each turn.
+        if self.may_delay() {
+            self.wake_delayed();
+        }
     }
 
     /// Returns the waker of the job that drives the task, once it is known, and as long as no reaper drives it.
@@ -125,15 +124,15 @@ impl Node {
         }
     }
 
-    /// Does the call that a request has begun: marks the scope again, as it may have been polled since. Adds the scopes
-    /// below to `late` that were opened while the request was marking others.
-    fn call_driver(&self, late: &mut Vec<NodeRef>) {
+    /// Does the call that a request has begun: marks the scope again, as it may have been polled since. Marks and adds the
+    /// scopes below that were opened while the request was marking others.
+    fn call_driver(&self, wakes: &mut DriverWakes) {
         self.woken.store(true, Ordering::Release);
         let state = self.lock();
         // Ordering: under the lock, and after `PROPAGATED`: what is opened from here on finds that.
         if self.flagged(PROPAGATED) {
-            let is_late = |node: &NodeRef| node.flagged(LATE) && !node.flagged(PROPAGATED);
-            late.extend(state.children.iter().map(|(_, node)| node).filter(|node| is_late(node)).cloned());
+            let late = state.children.iter().filter(|(_, node)| node.flagged(LATE) && node.flag(PROPAGATED));
+            late.for_each(|(_, node)| wakes.push(node.clone(), true));
         }
         // Taken now that all are marked. A driver leaves its waker before it looks whether its scope is marked; so it
         // has seen that, or its waker is here.
@@ -153,21 +152,11 @@ impl Node {
         self.woken.swap(true, Ordering::AcqRel);
     }
 
-    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1). A task
-    /// does not, nor does a root, which comes by here in each turn.
-    #[inline]
-    fn wake_delayed(&self) {
-        if self.may_delay() {
-            self.wake_chain();
-        }
-    }
-
-    /// Does the rest of `wake_delayed`: the scope around, then the one that that holds up, and so on. It stops at one
-    /// that counts as woken: whoever has marked that goes on from there.
+    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1); then the
+    /// one that that holds up, and so on. It stops at one that counts as woken: whoever has marked that goes on from there.
     ///
     /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
-    #[inline(never)]
-    fn wake_chain(&self) {
+    fn wake_delayed(&self) {
         let mut next = self.end_call();
         while let Some(scope) = next.filter(|scope| scope.is_to_be_called()) {
             scope.begin_call();
