@@ -204,5 +204,6 @@ MUTANTS = [
     ("woken-before-the-poll", "tree/wake.rs", "        self.woken.store(true, Ordering::Release);\n        let state = self.lock();", "        let state = self.lock();"),
     ("late-before-it-is-told", "tree/attach.rs", "        if flags & LATE != 0 {\n", "        if false {\n"),
     ("moved-child-forgets-the-clock", "tree/request.rs", "below.flag(node.flags_of(TIMED));", "below.flag(0);"),
+    ("stopped-one-by-one", "tree/request.rs", "node.mark(reason.clone(), grace, &mut wakes)).count();", "{ let changed = node.mark(reason.clone(), grace, &mut wakes); std::mem::take(&mut wakes).wake(); changed }).count();"),
     ("handler-leaves-a-scope", "tree/drive.rs", "let ends = state.life == Life::Open || state.life == Life::Draining && state.children.awaited() == 0;", "let ends = state.life == Life::Open;"),
 ]

@@ -23,6 +23,7 @@ use crate::tree::current;
 use crate::tree::flags::CANCELLED;
 use crate::tree::inline::Limit;
 use crate::tree::node::{Kind, Life, NodeRef, State};
+use crate::tree::request::request_together;
 use crate::tree::scope_future::{Plain, ScopeFuture};
 
 pub use run::CancelScopeFuture;
@@ -313,6 +314,32 @@ impl ScopeHandle {
         // L8: a deadline that has passed by the clock came first.
         self.catch_up();
         self.node.request(reason, None)
+    }
+
+    /// Asks several scopes to stop in one step, each with its own grace: whatever is in any of them is cancelled before
+    /// anything of them ends, so no code in one sees what has become of another (law L11). With one
+    /// [`cancel`](ScopeHandle::cancel) after the other, a consumer in the second might see its producer in the first end.
+    ///
+    /// Returns for how many of them that changed anything, as `cancel` says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::{CancelScope, ScopeHandle};
+    ///
+    /// # foster_sim::run(1, async {
+    /// let mut scopes = [CancelScope::new(), CancelScope::new()];
+    /// let handles = scopes.each_mut().map(CancelScope::handle);
+    /// assert_eq!(ScopeHandle::cancel_all(&handles, "the user has left"), 2);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn cancel_all<'a>(scopes: impl IntoIterator<Item = &'a ScopeHandle>, reason: impl Into<Reason>) -> usize {
+        let reason = current::signed(reason.into());
+        let scopes: Vec<&ScopeHandle> = scopes.into_iter().collect();
+        // L8, and before the first of them is marked, as it may wake.
+        scopes.iter().for_each(|scope| scope.catch_up());
+        request_together(scopes.into_iter().map(|scope| &scope.node), &reason, None)
     }
 
     /// Asks the scope to stop; graceful shields inside hold it off for `grace` instead of the scope's own grace.

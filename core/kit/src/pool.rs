@@ -204,7 +204,7 @@ impl<M: Manage> Pool<M> {
                 return 0;
             }
             let uses: Vec<ScopeHandle> = shared.lock().uses.iter().map(|(_, scope)| scope.clone()).collect();
-            let cut = uses.iter().filter(|scope| scope.cancel("the pool is closing")).count();
+            let cut = ScopeHandle::cancel_all(&uses, "the pool is closing");
             drop(uses);
             shared.drained.wait().await;
             cut

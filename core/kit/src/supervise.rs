@@ -403,10 +403,12 @@ impl<E: Debug + Send + 'static> Running<E> {
         // of them on, so it stands before it, and each child is looked at once.
         let not_yet = first..std::mem::replace(&mut together.first, first);
         let reason = format!("`{}` is started again", self.supervisor.children[failed].name);
+        // In one step: none of them sees another one stop.
+        ScopeHandle::cancel_all(self.states[not_yet.clone()].iter().filter_map(|child| child.scope.as_ref()), reason);
         for child in &mut self.states[not_yet] {
             if let Some(scope) = &child.scope {
                 // Not one that has ended by itself: its report is on its way.
-                child.asked |= scope.cancel(reason.clone());
+                child.asked |= scope.is_cancelled();
                 child.together = true;
                 together.ending += 1;
             }

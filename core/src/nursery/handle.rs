@@ -20,6 +20,7 @@ use crate::reason::Reason;
 use crate::tree::children::Role;
 use crate::tree::current;
 use crate::tree::node::{Life, NodeRef};
+use crate::tree::request::request_together;
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///
@@ -192,7 +193,7 @@ impl<E, K: NurseryKind> Nursery<E, K> {
         TaskBuilder::new(self, Location::caller())
     }
 
-    /// Asks all children that are present to stop, each with `reason`. The body goes on, and so does the nursery:
+    /// Asks all children that are present to stop, in one step (law L11), each with `reason`. The body goes on, and so does the nursery:
     /// children that are spawned later are not affected, and that children were cancelled this way voids nothing (laws
     /// L7, L33).
     ///
@@ -207,8 +208,7 @@ impl<E, K: NurseryKind> Nursery<E, K> {
     #[track_caller]
     pub fn cancel_children_within(&self, grace: Duration, reason: impl Into<Reason>) -> usize {
         let reason = current::signed(reason.into());
-        let children = self.children();
-        children.iter().filter(|child| child.request(reason.clone(), Some(grace))).count()
+        request_together(&self.children(), &reason, Some(grace))
     }
 
     /// How many children have not ended, daemons included.

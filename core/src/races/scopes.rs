@@ -294,6 +294,56 @@ impl Wake for Member {
     }
 }
 
+/// L11, L14: children that are asked to stop together see nothing of one another's end, and neither do daemons that are
+/// dismissed.
+///
+/// Fails if `request_together` wakes after each of them.
+#[test]
+fn siblings_that_are_stopped_together_see_nothing_of_one_another() {
+    for daemons in [false, true] {
+        check(move || {
+            tree(async move {
+                let (event, begun, seen) = (Arc::new(Event::new()), Arc::new(Event::new()), Count::default());
+                let sees = seen.clone();
+                nursery(async |n: Nursery| {
+                    let (sets, waits, begins) = (SetsWhenDropped(event.clone()), event.clone(), begun.clone());
+                    let first = async move {
+                        let _sets = sets;
+                        begins.set();
+                        sleep_forever().await
+                    };
+                    let second = async move {
+                        waits.wait().await;
+                        sees.add();
+                    };
+                    if daemons {
+                        n.spawn_daemon(first);
+                        n.spawn_daemon(second);
+                    } else {
+                        n.spawn(first);
+                        n.spawn(second);
+                        begun.wait().await;
+                        n.cancel_children("together");
+                    }
+                    Ok(())
+                })
+                .await
+                .unwrap();
+                assert_eq!(seen.get(), 0, "one of them was told of the other one's end");
+            });
+        });
+    }
+}
+
+/// Sets the event when it is dropped.
+struct SetsWhenDropped(Arc<Event>);
+
+impl Drop for SetsWhenDropped {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
 /// L34: a handle resolves once, with what the child has come to; a request that changed nothing came after its end.
 ///
 /// Fails without the second look at `outcome()` in `NodeRef::poll_outcome`.

@@ -34,6 +34,7 @@ use super::flags::{
 use super::frames;
 use super::node::{Cold, Kind, Life, Node, NodeRef, Owned, State};
 use super::polled::without_counting;
+use super::request::request_together;
 use super::verdict::MAX_MISSED_POLLS;
 use crate::body::Body;
 use crate::reason::{Reason, ReasonKind};
@@ -396,9 +397,7 @@ impl NodeRef {
                 // L24. Once in a poll: daemons that were asked stay listed until they have ended.
                 let daemons: Vec<NodeRef> = state.children.of(Role::Daemon).cloned().collect();
                 drop(state);
-                for daemon in daemons {
-                    daemon.request(Reason::new(ReasonKind::OnlyDaemonsLeft), None);
-                }
+                request_together(&daemons, &Reason::new(ReasonKind::OnlyDaemonsLeft), None);
                 continue;
             }
             // Waits for one of these:

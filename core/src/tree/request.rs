@@ -56,10 +56,7 @@ impl NodeRef {
     ///
     /// With `grace` at `None` the scope's own grace counts.
     pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
-        let mut wakes = DriverWakes::default();
-        let changed = self.mark(reason, grace, &mut wakes);
-        wakes.wake();
-        changed
+        request_together([self], &reason, grace) > 0
     }
 
     /// Does the first three steps of a request: sets it, marks the subtree, and judges. Whoever has to be woken for it
@@ -254,6 +251,19 @@ impl NodeRef {
         drop_payload(later);
         self.request(Reason::new(ReasonKind::Panicked), None);
     }
+}
+
+/// Asks several scopes to stop in one step: all that these requests reach is marked before anybody is woken, so no code in one
+/// of them sees what has become of another one (L11). Returns how many of them that has changed. No lock may be held.
+pub(crate) fn request_together<'a>(
+    nodes: impl IntoIterator<Item = &'a NodeRef>,
+    reason: &Reason,
+    grace: Option<Duration>,
+) -> usize {
+    let mut wakes = DriverWakes::default();
+    let changed = nodes.into_iter().filter(|node| node.mark(reason.clone(), grace, &mut wakes)).count();
+    wakes.wake();
+    changed
 }
 
 /// Takes the verdicts about those that have become cancelled (L12). Each once, and after the flag of each: see the head of

@@ -47,7 +47,7 @@ pub(crate) struct DriverWakes {
     /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are
     /// taken when they are called, not before.
     drivers: Vec<(NodeRef, bool)>,
-    /// The timer of their tree is to be armed when no lock is held, because a hard time is the earliest of its timers: see
+    /// The timers of their trees are to be armed when no lock is held, because a hard time is the earliest of one: see
     /// `Timers::insert`.
     pub(super) arm: bool,
 }
@@ -70,8 +70,8 @@ impl DriverWakes {
         for (node, _) in self.drivers.iter().filter(|(_, marked)| *marked) {
             node.flag(PROPAGATED);
         }
-        let tree = self.drivers.first().and_then(|(node, _)| node.tree());
-        tree.filter(|_| self.arm).into_iter().for_each(|tree| tree.timers.arm());
+        let trees = self.drivers.iter().filter(|_| self.arm).filter_map(|(node, _)| node.tree());
+        trees.for_each(|tree| tree.timers.arm());
         without_counting(|| {
             // Again for those that have come late.
             while !self.drivers.is_empty() {

@@ -1,11 +1,13 @@
 //! Cancelled code that takes what its cancellation did to its siblings for a result.
 
+use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use foster::channel::{Receiver, Sender, bounded, unbounded};
-use foster::{Nursery, move_on_after, nursery, sleep, sleep_forever};
+use foster::{CancelScope, Nursery, ScopeHandle, move_on_after, nursery, sleep, sleep_forever};
 
 use super::{ends, rounds};
 use crate::harness::ms;
@@ -51,6 +53,70 @@ async fn never_committed(channel: impl Fn() -> (Sender<u32>, Receiver<u32>)) {
         assert!(cut.await.is_none());
         assert!(!committed.load(Ordering::SeqCst), "a consumer whose producer was cut off has committed");
     }
+}
+
+/// L11, L14: children that are cancelled together see nothing of one another's end.
+pub async fn children_that_are_cancelled_together_commit_nothing() {
+    let name = "children_that_are_cancelled_together_commit_nothing";
+    stopped_together(name, async |n, producer, consumer| {
+        n.spawn(producer);
+        n.spawn(consumer);
+        sleep(Duration::from_micros(100)).await;
+        assert_eq!(n.cancel_children("together"), 2);
+    })
+    .await;
+}
+
+/// L11, L24: as above, for daemons that are dismissed.
+pub async fn daemons_that_are_dismissed_commit_nothing() {
+    stopped_together("daemons_that_are_dismissed_commit_nothing", async |n, producer, consumer| {
+        n.spawn_daemon(producer);
+        n.spawn_daemon(consumer);
+        sleep(Duration::from_micros(100)).await;
+    })
+    .await;
+}
+
+/// L11: as above, for scopes anywhere.
+pub async fn scopes_that_are_cancelled_together_commit_nothing() {
+    stopped_together("scopes_that_are_cancelled_together_commit_nothing", async |n, producer, consumer| {
+        let mut scopes = [CancelScope::new(), CancelScope::new()];
+        let handles = scopes.each_mut().map(CancelScope::handle);
+        let [first, second] = scopes;
+        n.spawn(async { drop(first.run(producer).await) });
+        n.spawn(async { drop(second.run(consumer).await) });
+        sleep(Duration::from_micros(100)).await;
+        assert_eq!(ScopeHandle::cancel_all(&handles, "together"), 2);
+    })
+    .await;
+}
+
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Has a producer, and a consumer that commits at the end of the data, started and stopped by `body`, again and again.
+async fn stopped_together(name: &'static str, body: impl AsyncFn(&Nursery, Job, Job)) {
+    ends(name, async {
+        for _ in rounds(ROUNDS, 5) {
+            let (tx, rx) = bounded::<u32>(1);
+            let committed = Arc::new(AtomicBool::new(false));
+            let commits = committed.clone();
+            let producer = async move {
+                let _tx = tx;
+                pending().await
+            };
+            let consumer = async move {
+                while rx.recv().await.is_ok() {}
+                commits.store(true, Ordering::SeqCst);
+            };
+            let Ok(()) = nursery(async |n: Nursery| {
+                body(&n, Box::pin(producer), Box::pin(consumer)).await;
+                Ok(())
+            })
+            .await;
+            assert!(!committed.load(Ordering::SeqCst), "a consumer that was stopped with its producer has committed");
+        }
+    })
+    .await;
 }
 
 /// L14: a task that waits for a sibling and is cancelled with it does not learn that the sibling was cancelled.
