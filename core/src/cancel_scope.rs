@@ -8,6 +8,7 @@
 //! ```
 
 mod run;
+mod together;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::tree::request::request_together;
 use crate::tree::scope_future::{Plain, ScopeFuture};
 
 pub use run::CancelScopeFuture;
+pub use together::{Losers, give_up_together};
 
 /// A region of code that can be cancelled: by a handle, by a deadline, or from a scope around it.
 ///

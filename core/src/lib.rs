@@ -76,7 +76,7 @@ pub mod error {
 /// The futures that functions and methods return, by name: for fields, and for signatures without `impl`.
 pub mod future {
     pub use crate::bracket::Bracket;
-    pub use crate::cancel_scope::CancelScopeFuture;
+    pub use crate::cancel_scope::{CancelScopeFuture, Losers, give_up_together};
     pub use crate::checkpoint::{Checkpoint, YieldNow};
     pub use crate::leaf::checkpoint_if_cancelled::CheckpointIfCancelled;
     pub use crate::nursery::infallible::InfallibleNursery;

@@ -14,6 +14,7 @@ use crate::tree::current;
 use crate::tree::inline::Limit;
 use crate::tree::node::Kind;
 use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
+use crate::tree::wake::DriverWakes;
 
 pin_project! {
     /// Future of [`CancelScope::run`](super::CancelScope::run).
@@ -65,7 +66,9 @@ impl<F, T> CancelScopeFuture<F, T> {
     /// when everything inside has ended.
     #[inline]
     pub fn cancel(self: Pin<&mut Self>, reason: impl Into<Reason>) {
-        self.project().scoped.cancel(current::signed(reason.into()));
+        let mut wakes = DriverWakes::default();
+        self.project().scoped.cancel(current::signed(reason.into()), &mut wakes);
+        wakes.wake();
     }
 
     /// Returns whether the scope was cancelled from further out, and everything inside has ended: then it is never

@@ -40,6 +40,7 @@ use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, FAILED, GIVEN_UP, PAREN
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef};
 use super::observing;
+use super::wake::DriverWakes;
 use crate::body::{Body, BodyState};
 use crate::reason::{Origin, Reason};
 
@@ -160,14 +161,19 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
         self.project().policy
     }
 
+    /// Returns whether nothing but the body is to be dropped if the scope ends now: see [`give_up`](ScopeFuture::give_up).
+    pub(crate) fn is_bare(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| node.is_bare())
+    }
+
     /// Asks the scope to stop, and polls its body no more but for what is inside (L12.6). Does nothing before a scope
     /// without a node was polled, nor after its end.
-    pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason) {
+    pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason, wakes: &mut DriverWakes) {
         if let Some(node) = self.project().node {
             // With what its body polls, which takes nothing of what it was given either. But shields hold this off, too.
             let goes = |inner: &NodeRef| inner.kind != Kind::Task && inner.kind.shield() == ShieldLevel::None;
             node.all_below(|inner| (inner == node || goes(inner)) && inner.flag(GIVEN_UP));
-            node.request(reason, None);
+            node.mark(reason, None, wakes);
         }
     }
 
@@ -289,9 +295,7 @@ where
     /// Returns whether it has ended; if not, it is to be cancelled, and polled on. Resumes the panic of a destructor.
     pub(crate) fn give_up(mut self: Pin<&mut Self>) -> bool {
         let this = self.as_mut().project();
-        let Some(node) = this.node.as_ref().filter(|node| node.is_bare()) else {
-            return false;
-        };
+        let Some(node) = this.node.as_ref().filter(|node| node.is_bare()) else { return false };
         node.flag(GIVEN_UP | CANCELLED | PROPAGATED);
         discard(node, this.body);
         self.poll_drain(&mut Context::from_waker(Waker::noop())).is_ready()

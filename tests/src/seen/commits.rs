@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use foster::channel::{Receiver, Sender, bounded, unbounded};
+use foster::combine::{race, race_all};
 use foster::{CancelScope, Nursery, ScopeHandle, move_on_after, nursery, sleep, sleep_forever};
 
 use super::{ends, rounds};
@@ -87,6 +88,27 @@ pub async fn scopes_that_are_cancelled_together_commit_nothing() {
         n.spawn(async { drop(second.run(consumer).await) });
         sleep(Duration::from_micros(100)).await;
         assert_eq!(ScopeHandle::cancel_all(&handles, "together"), 2);
+    })
+    .await;
+}
+
+/// L11: as above, for the losers of a race, and of one of a list.
+pub async fn losers_that_are_stopped_together_commit_nothing() {
+    async fn in_a_child(job: Job) {
+        let Ok(()) = nursery(async |n: Nursery| {
+            n.spawn(job);
+            Ok(())
+        })
+        .await;
+    }
+    let name = "losers_that_are_stopped_together_commit_nothing";
+    stopped_together(name, async |_, producer, consumer| {
+        race((in_a_child(producer), in_a_child(consumer), sleep(Duration::from_micros(100)))).await;
+    })
+    .await;
+    stopped_together(name, async |_, producer, consumer| {
+        let all = [in_a_child(producer), in_a_child(consumer), in_a_child(Box::pin(sleep(Duration::from_micros(100))))];
+        race_all(all).await;
     })
     .await;
 }

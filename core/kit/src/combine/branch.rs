@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use foster_core::CancelScope;
-use foster_core::future::CancelScopeFuture;
+use foster_core::future::{CancelScopeFuture, Losers};
 use foster_core::leaf;
 use foster_core::observer::KeptPanic;
 
@@ -94,6 +94,13 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
         };
         self.clear(fate);
         step
+    }
+
+    /// Adds a branch that runs to those that are stopped together. [`close`](Branch::close) has to follow.
+    pub(super) fn lose(self: Pin<&mut Self>, losers: &mut Losers) {
+        if let BranchProj::Attached { run, running: true, .. } = self.project() {
+            losers.add(run);
+        }
     }
 
     /// Cancels a branch that runs. Returns whether it is still to be polled.

@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 
 use super::branch::{Branch, Fate, Step};
 use super::turns_without_budget::TurnsWithoutBudget;
-use foster_core::leaf;
-use foster_core::leaf::{ReadyMember, ReadyQueue};
+use foster_core::future::give_up_together;
+use foster_core::leaf::{self, ReadyMember, ReadyQueue};
 
 pub(super) struct Group<F, T> {
     /// The branches stand below the scope that they are made in, not below the one that polls them first.
@@ -191,6 +191,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             return;
         }
         self.closed = true;
+        give_up_together(reason, |losers| self.slots.iter_mut().for_each(|slot| slot.branch.as_mut().lose(losers)));
         for (key, slot) in self.slots.iter_mut().enumerate() {
             let branch = slot.branch.as_mut();
             if !branch.is_empty() && !branch.close(reason, &mut self.fate) {

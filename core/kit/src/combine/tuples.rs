@@ -15,6 +15,7 @@ use super::branch::Branch;
 use super::later;
 use super::quorum::{RaceAll, race_all};
 use super::settlement::{Order, Settlement};
+use foster_core::future::give_up_together;
 
 /// Waits for all futures of a tuple (two to eight), and returns a tuple of what they return.
 ///
@@ -341,6 +342,10 @@ macro_rules! tuples {
                         }
                     }
                     let Some(reason) = settlement.newly_settled() else { break };
+                    // One alone has no others to see.
+                    if settlement.left > 1 {
+                        give_up_together(reason, |losers| { $(this.$branch.as_mut().lose(losers);)+ });
+                    }
                     $(settlement.close(this.$branch.as_mut(), reason);)+
                 }
                 if settlement.left > 0 {
@@ -398,6 +403,10 @@ macro_rules! tuples {
                         }
                     }
                     let Some(reason) = settlement.newly_settled() else { break };
+                    // One alone has no others to see.
+                    if settlement.left > 1 {
+                        give_up_together(reason, |losers| { $(this.$branch.as_mut().lose(losers);)+ });
+                    }
                     $(settlement.close(this.$branch.as_mut(), reason);)+
                 }
                 if settlement.left > 0 {
