@@ -99,7 +99,7 @@ MUTANTS = [
     ("parked-in-silence", "tree/scope_future.rs", "|| current::tree().is_none_or(|tree| tree.is_shut_down()) {", "|| true {"),
     ("given-to-the-dead", "tree/waiting.rs", "        !scope.flagged(CANCELLED)", "        true"),
     ("no-budget", "runtime/budget.rs", "            LEFT.with(|cell| cell.set(Some(left - 1)));\n", ""),
-    ("start-keeps-nothing-open", "tree/children.rs", "        self.tasks() + self.count(Role::Orphan) + pending\n", "        let _ = pending;\n        self.tasks() + self.count(Role::Orphan)\n"),
+    ("start-keeps-nothing-open", "tree/children.rs", "more.counts[1..].iter().sum::<u32>() + more.pending", "more.counts[1..].iter().sum::<u32>()"),
     ("host-gone-in-silence", "tree/job.rs", "            abandon::shut_down(&root);\n", ""),
     # ---- nurseries ----
     ("child-error-cancels-nothing", "nursery/errors.rs", "let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();", "let cancels = child.is_none();"),

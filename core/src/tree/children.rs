@@ -19,8 +19,8 @@ use slab::Slab;
 /// The role of a scope below its parent. The numbers of the variants index `More::counts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A scope that the parent's body opened in the same task. A draining parent does not wait for it: `end_body`
-    /// makes an orphan of it.
+    /// A scope that the parent's body opened in the same task. The first of the roles, as the parent does not wait for it
+    /// when it drains, and for all others: `end_body` makes an orphan of it.
     Inner,
     /// A task of the nursery.
     Child,
@@ -148,8 +148,9 @@ impl<N: Clone + PartialEq> Children<N> {
     /// Returns the number of scopes that a draining scope waits for: children, daemons and orphans, and children to
     /// come (L4).
     pub(crate) fn awaited(&self) -> usize {
-        let pending = self.more.as_ref().map_or(0, |more| more.pending as usize);
-        self.tasks() + self.count(Role::Orphan) + pending
+        let is_first = self.first.as_ref().is_some_and(|(first, _)| *first != Role::Inner);
+        let others = self.more.as_ref().map_or(0, |more| more.counts[1..].iter().sum::<u32>() + more.pending);
+        usize::from(is_first) + others as usize
     }
 
     /// Keeps the scope open for a child to come: a `start` has begun.
