@@ -338,10 +338,15 @@ impl ScopeHandle {
     #[track_caller]
     pub fn cancel_all<'a>(scopes: impl IntoIterator<Item = &'a ScopeHandle>, reason: impl Into<Reason>) -> usize {
         let reason = current::signed(reason.into());
-        let scopes: Vec<&ScopeHandle> = scopes.into_iter().collect();
-        // L8, and before the first of them is marked, as it may wake.
-        scopes.iter().for_each(|scope| scope.catch_up());
-        request_together(scopes.into_iter().map(|scope| &scope.node), &reason, None)
+        let nodes: Vec<NodeRef> = scopes
+            .into_iter()
+            .map(|scope| {
+                // L8, and before the first of them is marked, as it may wake.
+                scope.catch_up();
+                scope.node.clone()
+            })
+            .collect();
+        request_together(&nodes, &reason, None)
     }
 
     /// Asks the scope to stop; graceful shields inside hold it off for `grace` instead of the scope's own grace.

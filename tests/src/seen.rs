@@ -59,6 +59,7 @@ macro_rules! seen_suite {
             daemons_that_are_dismissed_commit_nothing,
             scopes_that_are_cancelled_together_commit_nothing,
             losers_that_are_stopped_together_commit_nothing,
+            nothing_is_committed_at_the_hard_time,
             a_failed_join_is_never_taken_for_a_result,
             what_is_sent_after_a_cancel_goes_to_the_next_receiver,
             what_is_handed_over_after_a_cancel_goes_to_the_next_receiver,

@@ -25,6 +25,7 @@
 //! scope that is linked meanwhile is either listed when the request reads its parent's children, or linked later,
 //! with what the request has set on the parent (Invariant 2).
 
+use std::slice;
 use std::time::Duration;
 
 use super::cancel_state::{CancelState, ShieldLevel};
@@ -56,7 +57,7 @@ impl NodeRef {
     ///
     /// With `grace` at `None` the scope's own grace counts.
     pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
-        request_together([self], &reason, grace) > 0
+        request_together(slice::from_ref(self), &reason, grace) > 0
     }
 
     /// Does the first three steps of a request: sets it, marks the subtree, and judges. Whoever has to be woken for it
@@ -255,13 +256,9 @@ impl NodeRef {
 
 /// Asks several scopes to stop in one step: all that these requests reach is marked before anybody is woken, so no code in one
 /// of them sees what has become of another one (L11). Returns how many of them that has changed. No lock may be held.
-pub(crate) fn request_together<'a>(
-    nodes: impl IntoIterator<Item = &'a NodeRef>,
-    reason: &Reason,
-    grace: Option<Duration>,
-) -> usize {
+pub(crate) fn request_together(nodes: &[NodeRef], reason: &Reason, grace: Option<Duration>) -> usize {
     let mut wakes = DriverWakes::default();
-    let changed = nodes.into_iter().filter(|node| node.mark(reason.clone(), grace, &mut wakes)).count();
+    let changed = nodes.iter().filter(|node| node.mark(reason.clone(), grace, &mut wakes)).count();
     wakes.wake();
     changed
 }

@@ -34,7 +34,7 @@
 //! The second half of this file asks what still has to end inside cancelled code, and so delays its drop (L15).
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED, FAILED, GIVEN_UP};
+use super::flags::{ABANDONED, CANCELLED, FAILED, GIVEN_UP, PROPAGATED};
 use super::frames;
 use super::node::{Kind, Life, NodeRef};
 use super::polled::UNCOUNTED;
@@ -133,8 +133,10 @@ impl NodeRef {
             return true;
         }
         drop(state);
-        // A graceful shield that still holds: asked by the clock, and so without the lock.
-        if inherited.waits_for_hard() && !self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
+        // A graceful shield that still holds: not by the clock alone, or it would be dropped before all others of the hard
+        // time are marked (L11). The clock is asked without the lock.
+        let is_over = || self.flagged(PROPAGATED) && self.tree().is_some_and(|tree| inherited.cancelled(tree.now()));
+        if inherited.waits_for_hard() && !is_over() {
             return true;
         }
         // The last item of L15; and an error to report.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foster::channel::{Receiver, Sender, bounded, unbounded};
 use foster::combine::{race, race_all};
-use foster::{CancelScope, Nursery, ScopeHandle, move_on_after, nursery, sleep, sleep_forever};
+use foster::{CancelScope, Nursery, ScopeHandle, graceful, move_on_after, nursery, sleep, sleep_forever, yield_now};
 
 use super::{ends, rounds};
 use crate::harness::ms;
@@ -109,6 +109,38 @@ pub async fn losers_that_are_stopped_together_commit_nothing() {
     stopped_together(name, async |_, producer, consumer| {
         let all = [in_a_child(producer), in_a_child(consumer), in_a_child(Box::pin(sleep(Duration::from_micros(100))))];
         race_all(all).await;
+    })
+    .await;
+}
+
+/// L11: behind graceful shields, at the end of the grace, with many siblings, and a producer that is polled all the time.
+pub async fn nothing_is_committed_at_the_hard_time() {
+    ends("nothing_is_committed_at_the_hard_time", async {
+        for _ in rounds(ROUNDS, 5) {
+            let (tx, rx) = bounded::<u32>(1);
+            let committed = Arc::new(AtomicBool::new(false));
+            let commits = committed.clone();
+            let cut = CancelScope::new().deadline_after(Duration::from_micros(300)).grace(ms(1)).run(nursery(
+                async |n: Nursery| {
+                    n.spawn(graceful(async move {
+                        let _tx = tx;
+                        loop {
+                            yield_now().await;
+                        }
+                    }));
+                    for _ in 0..20 {
+                        n.spawn(graceful(sleep_forever()));
+                    }
+                    n.spawn(graceful(async move {
+                        while rx.recv().await.is_ok() {}
+                        commits.store(true, Ordering::SeqCst);
+                    }));
+                    Ok(())
+                },
+            ));
+            assert!(cut.await.is_err());
+            assert!(!committed.load(Ordering::SeqCst), "a consumer whose producer was cut off has committed");
+        }
     })
     .await;
 }

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
@@ -97,6 +97,46 @@ fn a_hard_time_that_passes_during_a_poll_is_seen_in_that_poll() {
         })
         .await;
     });
+}
+
+/// L11: code behind a graceful shield is not dropped at the hard time by the clock alone, before the timer has marked all
+/// others: these would see what has become of it.
+#[test]
+fn nothing_ends_at_the_hard_time_before_all_are_marked() {
+    /// Records when it is dropped.
+    struct Ends(Arc<OnceLock<Instant>>);
+
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.set(Instant::now()).expect("it is dropped once");
+        }
+    }
+
+    let ended = Arc::new(OnceLock::new());
+    let ends = Ends(ended.clone());
+    foster_sim::run(1, async {
+        let ahead = Ahead::over_current();
+        let clock = ahead.clone();
+        root(ahead, async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let outcome = scope.run(nursery(async |n: Nursery| {
+                n.spawn(graceful(async move {
+                    let _ends = ends;
+                    yield_now().await;
+                    assert!(handle.cancel_within(Duration::from_millis(1), "with a grace"));
+                    yield_now().await;
+                    clock.nanos.fetch_add(1_000_000, Ordering::SeqCst);
+                    sleep_forever().await
+                }));
+                Ok(())
+            }));
+            assert!(outcome.await.is_err());
+        })
+        .await;
+    });
+    // The timer is that of the simulator, which is not ahead.
+    assert_eq!(ended.get(), Some(&Instant::from_nanos(2_000_000)));
 }
 
 /// L18: a graceful scope that was asked to stop itself tells so, as long as it holds off what was asked of the scope
