@@ -17,7 +17,9 @@
 //!   waiter whose code is not cancelled, or stays. Anything that was given before can still be taken; from a [`watch`],
 //!   and from a [`broadcast`] that does not [wait](Lag::Wait), the value that is there by then.
 //! * **First come, first served, both ways**: values keep their order, and room and values are *handed over* to the
-//!   longest waiter in that instant. Nobody can jump the queue, `try_*` included.
+//!   longest waiter in that instant. Nobody can jump the queue, `try_*` included. With several receivers there is one
+//!   exception to the order: a value that was handed to a `recv` which is cut before it takes it goes to another receiver,
+//!   which may have taken a later one meanwhile.
 //! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. A value that was handed
 //!   to a receiver that goes away goes to the next or back to its place; one that a sender does not know to be sent
 //!   comes back to it.

@@ -61,7 +61,8 @@ where
 ///
 /// # Errors
 ///
-/// The runtime's reason why there is no thread. The closure was not run, and is dropped.
+/// The runtime's reason why there is no thread. The closure was not run, and is dropped. smol's pool gives none: there the
+/// job waits for a thread.
 ///
 /// # Cancellation
 ///
