@@ -145,7 +145,7 @@ MUTANTS = [
     ("turn-without-budget-counts", "kit/combine/settlement.rs", "if !leaf::has_to_yield() {", "if true {"),
     ("cancelled-code-yields", "leaf.rs", ".unwrap_or(false) && !is_cancelled()", ".unwrap_or(false)"),
     # ---- around them ----
-    ("passed-over-and-not-woken", "leaf.rs", "without_counting(|| waking::wake(waker));", "drop(waker);"),
+    ("skipped-and-not-woken", "leaf/waiter.rs", "without_counting(|| waking::wake(waker));", "drop(waker);"),
     ("given-and-not-noted", "tree/waiting.rs", "scope.given.store(true, Ordering::SeqCst);", "scope.given.store(false, Ordering::SeqCst);"),
     ("given-again-and-again", "tree/drive.rs", "        self.given.store(false, Ordering::Relaxed);\n", ""),
     ("given-in-blocked-code", "tree/verdict.rs", "given || last.is_woken(wakes) && (", "(given || last.is_woken(wakes)) && ("),
@@ -187,7 +187,7 @@ MUTANTS = [
     ("woken-for-all-news", "channel/broadcast/receiver.rs", "            state.recv_listeners.leave(listener, deferred);\n", "            let _ = &deferred;\n"),
     ("inline-shield-is-overlooked", "tree/current/checkpoint.rs", "if inline.kind.shield() == ShieldLevel::Full {", "if by_clock && inline.kind.shield() == ShieldLevel::Full {"),
     ("shield-is-graceful", "cancel_scope.rs", "self.kind = Kind::Shield;", "self.kind = Kind::Graceful;"),
-    ("cancel-before-the-deadline", "cancel_scope.rs", "        // L8: a deadline that has passed by the clock came first.\n        self.catch_up();\n", ""),
+    ("cancel-before-the-deadline", "cancel_scope/handle.rs", "        // L8: a deadline that has passed by the clock came first.\n        self.catch_up();\n", ""),
     ("graceful-is-full", "shield.rs", "CancelScope::new().graceful().run", "CancelScope::new().shielded().run"),
     ("bracket-has-no-exit", "bracket.rs", "        self.lease.set_exit((self.exit)(&output));\n", ""),
     ("panic-is-no-exit", "bracket/lease.rs", "_ if state.has_panicked() => BracketExit::Panicked,", "_ if false => BracketExit::Panicked,"),

@@ -21,6 +21,8 @@
 //!    `WaiterList::remove`. A skipped waiter that is polled in code that is not cancelled is told that it was, and
 //!    starts again.
 //!
+//! The file is long because the list, its entries and the keys are one structure, whose invariants concern all of them.
+//!
 //! Invariant 1: exactly the Waiting entries are linked, longest waiter first, and `waiting` counts them.
 //! Invariant 2: an entry is freed only by the waiter that has its key.
 //! Invariant 3: under the lock no waker is cloned, called or dropped, and no other foreign code runs (L36).

@@ -17,6 +17,8 @@
 //! its first poll), or for a place that its parent has just given it (`attached`, `task`). From then on it has a
 //! parent for ever; `reparent` and the move of a `start` exchange the parent, nothing takes it away.
 //!
+//! The file is long because the reference, the node and its state know one another: apart they would be a circle of imports.
+//!
 //! A field is an atomic, and not part of [`State`], for one of two reasons: it is read in every poll, where a lock
 //! would be felt; or wakers write it, which may be called under locks of foreign code.
 
