@@ -35,8 +35,8 @@ use foster::combine::future::{
 use foster::combine::{AllFailed, Emitter, NoQuorum};
 use foster::error::{ErrorGroup, JoinError, Member, SpawnError, TaskFailure};
 use foster::future::{
-    Bracket, CancelScopeFuture, Checkpoint, CheckpointIfCancelled, FailAfter, FailAfterFlatten, Interval, MoveOnAfter,
-    NurseryFuture, ScopedValueFuture, Shield, Sleep, SleepForever, YieldNow,
+    Bracket, CancelScopeFuture, Checkpoint, CheckpointIfCancelled, FailAfter, FailAfterFlatten, Interval, Losers,
+    MoveOnAfter, NurseryFuture, ScopedValueFuture, Shield, Sleep, SleepForever, YieldNow,
 };
 use foster::future::{InfallibleNursery, LocalNurseryFuture};
 use foster::future::{ToThread, ToThreadAbandon, TryToThread, WithMut};
@@ -150,6 +150,7 @@ table! {
     // Cancel scopes.
     CancelScope => Send Sync Unpin UnwindSafe;
     ScopeHandle => Send Sync Unpin UnwindSafe;
+    Losers => Send Sync Unpin UnwindSafe;
     CancelScopeFuture<Fut, u8> => Send Sync Unpin UnwindSafe;
     CancelScopeFuture<Fut, Rc<u8>> => Unpin UnwindSafe;
     CancelScopeFuture<Unsend, u8> => Unpin UnwindSafe;

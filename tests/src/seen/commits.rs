@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foster::channel::{Receiver, Sender, bounded, unbounded};
 use foster::combine::{race, race_all};
-use foster::{CancelScope, Nursery, ScopeHandle, graceful, move_on_after, nursery, sleep, sleep_forever, yield_now};
+use foster::{CancelScope, Nursery, ScopeHandle, graceful, move_on_after, nursery, sleep, sleep_forever};
 
 use super::{ends, rounds};
 use crate::harness::ms;
@@ -113,7 +113,7 @@ pub async fn losers_that_are_stopped_together_commit_nothing() {
     .await;
 }
 
-/// L11: behind graceful shields, at the end of the grace, with many siblings, and a producer that is polled all the time.
+/// L11: behind graceful shields, at the end of the grace, with many siblings, and a producer that is polled again and again.
 pub async fn nothing_is_committed_at_the_hard_time() {
     ends("nothing_is_committed_at_the_hard_time", async {
         for _ in rounds(ROUNDS, 5) {
@@ -125,7 +125,7 @@ pub async fn nothing_is_committed_at_the_hard_time() {
                     n.spawn(graceful(async move {
                         let _tx = tx;
                         loop {
-                            yield_now().await;
+                            sleep(Duration::from_micros(10)).await;
                         }
                     }));
                     for _ in 0..20 {
