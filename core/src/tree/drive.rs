@@ -36,6 +36,7 @@ use super::node::{Cold, Kind, Life, Node, NodeRef, Owned, State};
 use super::polled::without_counting;
 use super::request::request_together;
 use super::verdict::MAX_MISSED_POLLS;
+use super::waking;
 use crate::body::Body;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
@@ -270,7 +271,7 @@ impl NodeRef {
         // Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the
         // mark, or that finds the waker.
         if self.woken.load(Ordering::Acquire) {
-            without_counting(|| waker.wake_by_ref());
+            without_counting(|| waking::wake_for(self, || waker.wake_by_ref()));
         }
         is_new
     }
@@ -304,7 +305,7 @@ impl NodeRef {
         drop(state);
         drop(new);
         if lost {
-            without_counting(|| waker.wake_by_ref());
+            without_counting(|| waking::wake_for(self, || waker.wake_by_ref()));
         }
         true
     }
@@ -370,7 +371,7 @@ impl NodeRef {
                 // Both: the reaper may wait for what this poll has put back, and the future has to find out that it
                 // was replaced (L28).
                 self.wake_driver();
-                cx.waker().wake_by_ref();
+                waking::wake_for(self, || cx.waker().wake_by_ref());
                 return Poll::Pending;
             }
             if state.life == Life::Closed {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::channel::bounded;
@@ -493,6 +493,39 @@ fn what_is_given_up_has_no_poll_left() {
         };
         around.run(body).await.expect("it completes in this poll");
         assert_eq!(rx.try_recv(), Ok(7));
+    });
+}
+
+/// L36: the waker with which a scope is polled may panic when the scope calls it at once, as it was woken during that poll:
+/// that is none of the panics of the code around.
+#[test]
+fn a_waker_that_panics_during_a_poll_disturbs_nobody() {
+    /// Panics when it is called, and counts that.
+    struct Throws(AtomicUsize);
+
+    impl Wake for Throws {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("on purpose, in a waker");
+        }
+    }
+
+    let throws = Arc::new(Throws(AtomicUsize::new(0)));
+    let waker = Waker::from(throws.clone());
+    foster_sim::run(1, async {
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let mut run = pin!(scope.run(async {
+            handle.cancel("during its poll");
+            shield(sleep(Duration::from_millis(1))).await;
+        }));
+        poll_fn(|_| {
+            assert!(run.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(throws.0.load(Ordering::SeqCst) > 0, "it was not called");
+        run.await.expect("it is through in its one poll");
     });
 }
 
