@@ -3,14 +3,14 @@
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::channel::{Receiver, Sender, bounded, unbounded};
 use foster::combine::{race, race_all};
 use foster::{CancelScope, Nursery, ScopeHandle, graceful, move_on_after, nursery, sleep, sleep_forever};
 
-use super::{ends, rounds};
+use super::{ends, rounds, until};
 use crate::harness::ms;
 
 const ROUNDS: usize = 100;
@@ -118,26 +118,31 @@ pub async fn nothing_is_committed_at_the_hard_time() {
     ends("nothing_is_committed_at_the_hard_time", async {
         for _ in rounds(ROUNDS, 5) {
             let (tx, rx) = bounded::<u32>(1);
-            let committed = Arc::new(AtomicBool::new(false));
-            let commits = committed.clone();
-            let cut = CancelScope::new().deadline_after(Duration::from_micros(300)).grace(ms(1)).run(nursery(
-                async |n: Nursery| {
-                    n.spawn(graceful(async move {
-                        let _tx = tx;
-                        loop {
-                            sleep(Duration::from_micros(10)).await;
-                        }
-                    }));
-                    for _ in 0..20 {
-                        n.spawn(graceful(sleep_forever()));
+            let (begun, committed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+            let (commits, producer, consumer) = (committed.clone(), begun.clone(), begun.clone());
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let cut = scope.run(nursery(async |n: Nursery| {
+                n.spawn(graceful(async move {
+                    let _tx = tx;
+                    producer.fetch_add(1, Ordering::SeqCst);
+                    loop {
+                        sleep(Duration::from_micros(10)).await;
                     }
-                    n.spawn(graceful(async move {
-                        while rx.recv().await.is_ok() {}
-                        commits.store(true, Ordering::SeqCst);
-                    }));
-                    Ok(())
-                },
-            ));
+                }));
+                for _ in 0..20 {
+                    n.spawn(graceful(sleep_forever()));
+                }
+                n.spawn(graceful(async move {
+                    consumer.fetch_add(1, Ordering::SeqCst);
+                    while rx.recv().await.is_ok() {}
+                    commits.store(true, Ordering::SeqCst);
+                }));
+                // One that has not begun is dropped at the request, before the grace.
+                until(|| begun.load(Ordering::SeqCst) == 2).await;
+                assert!(handle.cancel_within(ms(1), "with a grace"));
+                Ok(())
+            }));
             assert!(cut.await.is_err());
             assert!(!committed.load(Ordering::SeqCst), "a consumer whose producer was cut off has committed");
         }
