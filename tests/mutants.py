@@ -206,5 +206,6 @@ MUTANTS = [
     ("moved-child-forgets-the-clock", "tree/request.rs", "below.flag(node.flags_of(TIMED));", "below.flag(0);"),
     ("stopped-one-by-one", "tree/request.rs", "node.mark(reason.clone(), grace, &mut wakes)).count();", "{ let changed = node.mark(reason.clone(), grace, &mut wakes); std::mem::take(&mut wakes).wake(); changed }).count();"),
     ("waker-panics-into-the-poll", "tree/drive.rs", "        if self.woken.load(Ordering::Acquire) {\n            without_counting(|| waking::wake_for(self, || waker.wake_by_ref()));", "        if self.woken.load(Ordering::Acquire) {\n            without_counting(|| waker.wake_by_ref());"),
+    ("shield-ends-by-the-clock", "tree/verdict.rs", "|| self.flagged(PROPAGATED) && self.tree()", "|| self.tree()"),
     ("handler-leaves-a-scope", "tree/drive.rs", "let ends = state.life == Life::Open || state.life == Life::Draining && state.children.awaited() == 0;", "let ends = state.life == Life::Open;"),
 ]

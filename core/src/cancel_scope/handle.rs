@@ -9,8 +9,10 @@ use crate::reason::Reason;
 use crate::tree::current;
 use crate::tree::node::{Life, NodeRef};
 use crate::tree::request::request_together;
+use crate::tree::wake::DriverWakes;
 
-/// A handle to a [`CancelScope`](super::CancelScope), to cancel it and to move its deadline; usable from any task and any thread.
+/// A handle to a [`CancelScope`](super::CancelScope), to cancel it and to move its deadline; usable from any task and any
+/// thread.
 ///
 /// It owns nothing: the scope ends whether or not handles are left.
 #[derive(Clone)]
@@ -125,7 +127,7 @@ impl ScopeHandle {
             Some(tree) => tree.fire_due(),
             None if !entered => {
                 if let Some(now) = current::with_tree(|tree| tree.now()) {
-                    let mut wakes = crate::tree::wake::DriverWakes::default();
+                    let mut wakes = DriverWakes::default();
                     self.node.timer_fired(now, &mut wakes);
                     wakes.wake();
                 }

@@ -1,6 +1,7 @@
 //! Giving up several scopes in one step: for combinators, whose losers are in one task, but may have children in others.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 
 use super::run::CancelScopeFuture;
@@ -30,43 +31,42 @@ use crate::tree::wake::DriverWakes;
 /// let mut first = pin!(CancelScope::new().run(nursery(body)));
 /// let mut second = pin!(CancelScope::new().run(nursery(body)));
 /// assert!(poll_once(&mut first).await.is_none() && poll_once(&mut second).await.is_none());
-/// give_up_together("enough", |losers| {
-///     losers.add(first.as_mut());
-///     losers.add(second.as_mut());
+/// give_up_together(|losers| {
+///     losers.add(first.as_mut(), "enough");
+///     losers.add(second.as_mut(), "enough");
 /// });
 /// assert!(!first.as_mut().give_up("enough") && !second.as_mut().give_up("enough"), "their children have to end");
 /// assert!(first.await.is_err() && second.await.is_err());
 /// # });
 /// ```
-pub fn give_up_together(reason: impl Into<Reason>, losers: impl FnOnce(&mut Losers)) {
-    losers(&mut Losers { reason: current::signed(reason.into()), wakes: DriverWakes::default() });
+pub fn give_up_together(losers: impl FnOnce(&mut Losers)) {
+    losers(&mut Losers { wakes: DriverWakes::default() });
 }
 
 /// The scopes that [`give_up_together`] asks to stop.
 pub struct Losers {
-    reason: Reason,
     wakes: DriverWakes,
 }
 
 impl Losers {
     /// Adds a scope, unless nothing is left to end in it.
-    pub fn add<F, T>(&mut self, scope: Pin<&mut CancelScopeFuture<F, T>>) {
+    pub fn add<F, T>(&mut self, scope: Pin<&mut CancelScopeFuture<F, T>>, reason: impl Into<Reason>) {
         let scoped = scope.project().scoped;
         if !scoped.is_bare() {
-            scoped.cancel(self.reason.clone(), &mut self.wakes);
+            scoped.cancel(current::signed(reason.into()), &mut self.wakes);
         }
     }
 }
 
 impl fmt::Debug for Losers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Losers").field("reason", &self.reason).finish_non_exhaustive()
+        f.debug_struct("Losers").finish_non_exhaustive()
     }
 }
 
 impl Drop for Losers {
     /// Also if `losers` panics: whatever was marked has to be woken.
     fn drop(&mut self) {
-        std::mem::take(&mut self.wakes).wake();
+        mem::take(&mut self.wakes).wake();
     }
 }

@@ -1,4 +1,6 @@
 //! Requests, adoption, spawning, waking and completion, each against what may happen at the same moment.
+//!
+//! The file is long as it has one model for each pair of these; none of them needs another one.
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -97,9 +97,9 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
     }
 
     /// Adds a branch that runs to those that are stopped together. [`close`](Branch::close) has to follow.
-    pub(super) fn lose(self: Pin<&mut Self>, losers: &mut Losers) {
+    pub(super) fn lose(self: Pin<&mut Self>, reason: &'static str, losers: &mut Losers) {
         if let BranchProj::Attached { run, running: true, .. } = self.project() {
-            losers.add(run);
+            losers.add(run, reason);
         }
     }
 

@@ -191,7 +191,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             return;
         }
         self.closed = true;
-        give_up_together(reason, |losers| self.slots.iter_mut().for_each(|slot| slot.branch.as_mut().lose(losers)));
+        give_up_together(|losers| self.slots.iter_mut().for_each(|slot| slot.branch.as_mut().lose(reason, losers)));
         for (key, slot) in self.slots.iter_mut().enumerate() {
             let branch = slot.branch.as_mut();
             if !branch.is_empty() && !branch.close(reason, &mut self.fate) {

@@ -344,7 +344,7 @@ macro_rules! tuples {
                     let Some(reason) = settlement.newly_settled() else { break };
                     // One alone has no others to see.
                     if settlement.left > 1 {
-                        give_up_together(reason, |losers| { $(this.$branch.as_mut().lose(losers);)+ });
+                        give_up_together(|losers| { $(this.$branch.as_mut().lose(reason, losers);)+ });
                     }
                     $(settlement.close(this.$branch.as_mut(), reason);)+
                 }
@@ -405,7 +405,7 @@ macro_rules! tuples {
                     let Some(reason) = settlement.newly_settled() else { break };
                     // One alone has no others to see.
                     if settlement.left > 1 {
-                        give_up_together(reason, |losers| { $(this.$branch.as_mut().lose(losers);)+ });
+                        give_up_together(|losers| { $(this.$branch.as_mut().lose(reason, losers);)+ });
                     }
                     $(settlement.close(this.$branch.as_mut(), reason);)+
                 }
