@@ -15,8 +15,9 @@ use crate::tree::drive::{Driver, Step, discard, poll_open};
 use crate::tree::flags::PROPAGATED;
 use crate::tree::node::NodeRef;
 
-/// The place of a child's future; then of its result, until its nursery has had that; then of what its handle gets.
-pub(crate) type ChildBody<F, T, E> = BodyState<ChildFuture<F, T, E>, Result<T, E>, Result<T, JoinError>>;
+/// The place of a child's future, then of its result. A value stays there for the handle; anything else goes to the
+/// nursery, and leaves what the handle is told.
+pub(crate) type ChildBody<F, T, E> = BodyState<ChildFuture<F, T, E>, Result<T, E>, JoinError>;
 
 /// Makes the body of a child.
 pub(crate) fn child_body<F, T, E>(future: F) -> ChildBody<F, T, E> {
@@ -66,6 +67,11 @@ where
         }
     }
     node.drain(Driver::Own, cx)
+}
+
+/// Returns whether a child has left a value.
+pub(crate) fn has_value<F, T, E>(body: &ChildBody<F, T, E>) -> bool {
+    matches!(body, BodyState::Output { output: Some(Ok(_)) })
 }
 
 /// Takes the result of a child that is over; none if it was dropped, or is still to be.

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::body::{ChildBody, child_body, poll_child, take_result};
+use super::body::{ChildBody, child_body, has_value, poll_child, take_result};
 use super::errors::{NurseryErrors, Recorded, errors_of};
 use super::outcome::Outcome;
 use super::task::{SlotRef, Task, status_of};
-use crate::errors::SpawnError;
+use crate::errors::{JoinError, SpawnError};
 use crate::events::{OrphanKind, TaskStatus};
 use crate::raw::Erase;
 use crate::reason::Origin;
@@ -90,21 +90,30 @@ where
         poll_child(self.project().body, node, cx)
     }
 
-    fn finish(self: Pin<&mut Self>, above: &NodeRef, node: &NodeRef, closed: ClosedNode) -> TaskStatus {
+    fn finish(self: Pin<&mut Self>, above: &NodeRef, node: &NodeRef, closed: &mut ClosedNode) -> TaskStatus {
         let mut body = self.project().body;
+        if closed.panic.is_none() && has_value(&body) {
+            return TaskStatus::Finished;
+        }
         let output = body.as_mut().take();
-        let result = errors_of::<E>(above).child_ended(above, node, closed, output, || node.is_wanted());
-        let status = status_of(&result);
-        body.put(result);
+        let ended = errors_of::<E>(above).child_ended(above, node, closed, output, || node.is_wanted());
+        let status = status_of(&ended);
+        ended.err().into_iter().for_each(|error| body.as_mut().put(error));
         status
     }
 
     fn take(self: Pin<&mut Self>, into: &mut dyn Any) -> bool {
-        let Some(into) = into.downcast_mut() else { unreachable!("a handle has the type of its task's value") };
+        let Some(into) = into.downcast_mut::<Option<Result<T, JoinError>>>() else {
+            unreachable!("a handle has the type of its task's value")
+        };
         let mut body = self.project().body;
-        *into = body.as_mut().take_value();
-        let Some(Err(error)) = into else { return false };
-        body.put(Err(error.clone()));
+        let error = body.as_mut().take_value();
+        *into = match &error {
+            Some(error) => Some(Err(error.clone())),
+            None => body.as_mut().take().and_then(Result::ok).map(Ok),
+        };
+        let Some(error) = error else { return false };
+        body.put(error);
         true
     }
 

@@ -96,11 +96,11 @@ impl<E: Debug> NurseryErrors<E> {
         &self,
         nursery: &NodeRef,
         child: &NodeRef,
-        closed: ClosedNode,
+        closed: &mut ClosedNode,
         result: Option<Result<T, E>>,
         has_handle: impl FnOnce() -> bool,
     ) -> Result<T, JoinError> {
-        match (closed.panic, result) {
+        match (closed.panic.take(), result) {
             (Some(payload), result) => {
                 match result {
                     Some(Err(error)) => {

@@ -78,9 +78,9 @@ impl<T> ValueSlot<T> {
 
 /// Where a handle finds the value of its child.
 pub(crate) enum SlotRef<T> {
-    /// Where the child's body was, in the block of its node. The function takes it; none if it was taken, or has gone
-    /// with the host.
-    InBlock(fn(&NodeRef) -> Option<Result<T, JoinError>>),
+    /// Where the child's body was, in the block of its node. The function puts it where it is told; nothing if it was
+    /// taken, or has gone with the host.
+    InBlock(fn(&NodeRef, &mut Option<Result<T, JoinError>>)),
     /// Apart from it.
     Apart(Arc<ValueSlot<T>>),
 }
@@ -90,11 +90,7 @@ impl<T> SlotRef<T> {
     where
         T: 'static,
     {
-        SlotRef::InBlock(|node| {
-            let mut left = None::<Result<T, JoinError>>;
-            node.take_value(&mut left);
-            left
-        })
+        SlotRef::InBlock(|node, into| node.take_value(into))
     }
 }
 
@@ -205,10 +201,11 @@ impl<T> Task<T> {
             TaskStatus::Panicked => Err(JoinError::Panicked),
             _ if self.taken => panic!("the value of task {} was taken before", self.node.origin),
             _ => {
-                let result = match &self.slot {
-                    SlotRef::InBlock(take) => take(&self.node),
-                    SlotRef::Apart(slot) => slot.take(),
-                };
+                let mut result = None;
+                match &self.slot {
+                    SlotRef::InBlock(take) => take(&self.node, &mut result),
+                    SlotRef::Apart(slot) => result = slot.take(),
+                }
                 self.taken = matches!(result, Some(Ok(_)));
                 // None: it has gone with the host (L30).
                 result.unwrap_or(Err(JoinError::Cancelled))

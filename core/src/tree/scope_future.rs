@@ -385,12 +385,12 @@ where
     fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
         let this = self.project();
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
-        let Poll::Ready(closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = &mut node.drain(Driver::Own, cx) else { return Poll::Pending };
         // After Closed and before the outcome, as the code around goes on only when this returns.
         closed.place.iter().for_each(|place| node.leave(place));
         let Some(node) = this.node.take() else { unreachable!("a driver has its node between polls") };
         // The outcome table (see the book's page of laws) for scopes that have a caller.
-        if let Some(payload) = closed.panic {
+        if let Some(payload) = closed.panic.take() {
             this.policy.panicked(&node);
             panic::resume_unwind(payload);
         }

@@ -40,7 +40,7 @@ pub(crate) trait RunTask: Send {
 
     /// Records what there is to record, and keeps what the handle gets, in the place of the future (L31–L34). Returns how
     /// the task has ended. Called once, when the scope is Closed, with the nursery above it.
-    fn finish(self: Pin<&mut Self>, above: &NodeRef, node: &NodeRef, closed: ClosedNode) -> TaskStatus;
+    fn finish(self: Pin<&mut Self>, above: &NodeRef, node: &NodeRef, closed: &mut ClosedNode) -> TaskStatus;
 
     /// Puts what the handle gets into `into`, an `Option<Result<T, JoinError>>`. Returns whether there is more to take: a
     /// value goes there once, and a failure any number of times.
@@ -93,7 +93,7 @@ impl NodeRef {
         let Some(task) = self.0.try_use_body() else { return Poll::Ready(()) };
         observing::poll(self, || {
             let mut task = task;
-            if let Poll::Ready(closed) = task.body().poll(self, cx) {
+            if let Poll::Ready(closed) = &mut task.body().poll(self, cx) {
                 self.finish_task(task, closed);
                 return Poll::Ready(());
             }
@@ -106,7 +106,7 @@ impl NodeRef {
 
     /// Ends a task whose scope is Closed. Out of line: each turn of a task is what comes before.
     #[inline(never)]
-    fn finish_task(&self, mut task: BodyGuard<'_, Node>, mut closed: ClosedNode) {
+    fn finish_task(&self, mut task: BodyGuard<'_, Node>, closed: &mut ClosedNode) {
         // Torn down during this poll: then its handle was told already that it was cancelled, and the nursery is gone.
         if !task.is_wanted() {
             return task.body().abandon(self);

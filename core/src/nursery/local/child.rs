@@ -146,7 +146,7 @@ where
             _ => nursery,
         };
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        let result = errors.child_ended(&place.parent, node, closed, this.body.take(), || this.slot.is_wanted());
+        let result = errors.child_ended(&place.parent, node, &mut closed, this.body.take(), || this.slot.is_wanted());
         leave(node, &place, this.slot, result);
         *this.node = None;
         Poll::Ready(())
