@@ -6,17 +6,18 @@ use crate::meter::{self, Heap};
 /// The bar that a row has to reach to count as done.
 #[derive(Clone, Copy, Debug)]
 pub enum Bar {
-    /// At most so many times the cost of the first peer: in time, if that is measured, else in instructions.
+    /// At most so many times the cost of the first peer: in time, if that is measured; and [`INSTR_SLACK`] times as many
+    /// times in instructions, if those are counted.
     Ratio(f64),
-    /// Instructions each.
-    Instr(f64),
-    /// Nanoseconds each, on the machine where the peers were measured first; elsewhere it says little.
-    Nanos(f64),
     /// Allocations each.
     Allocs(f64),
     /// Bytes in use, each; or of the future, where the row is about that.
     Bytes(f64),
 }
+
+/// By how much the ratio of instructions may be greater than that of the times: an atomic step is one instruction, and
+/// costs as much as twenty.
+pub const INSTR_SLACK: f64 = 1.25;
 
 /// One who does the work.
 pub struct Contender {

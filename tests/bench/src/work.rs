@@ -12,6 +12,8 @@ mod fire;
 mod guard;
 #[cfg(feature = "peers")]
 pub(crate) mod http;
+#[cfg(feature = "peers")]
+mod least;
 mod limit;
 mod lock;
 mod map;

@@ -152,13 +152,10 @@ fn tree(counts: Counts, start: u64, end: u64) -> Branch {
 
 pub(super) fn rows(rows: &mut Rows) {
     for host in Host::ALL {
-        let bars: &[Bar] = match host {
-            Host::Smol1 => &[Bar::Nanos(140.0)],
-            Host::Smol2 | Host::Plain => &[],
-            Host::TokioCt | Host::TokioMt2 => &[Bar::Ratio(0.8)],
-        };
+        let is_tokio = matches!(host, Host::TokioCt | Host::TokioMt2);
+        let bars = |most| if is_tokio { vec![Bar::Ratio(most)] } else { Vec::new() };
         let row = rows.on(host, "cancel-flat", "cancel 100 000 waiting children, to the last one's end", 100_000);
-        row.bars(bars).foster(move |n| host.foster(measure(n, flat)));
+        row.bars(&bars(1.2)).foster(move |n| host.foster(measure(n, flat)));
         #[cfg(feature = "peers")]
         peers::flat(row, host);
         let text = "cancel 100 000 waiting children one by one (`cancel_children`), to the last one's end";
@@ -167,15 +164,15 @@ pub(super) fn rows(rows: &mut Rows) {
         #[cfg(feature = "peers")]
         peers::flat(row, host);
         let row = rows.on(host, "cancel-tree", "cancel a tree ten wide with 100 000 leaves", 100_000);
-        row.bars(bars).foster(move |n| host.foster(measure(n, nested)));
+        row.bars(&bars(1.7)).foster(move |n| host.foster(measure(n, nested)));
         #[cfg(feature = "peers")]
         peers::nested(row, host);
         let row = rows.on(host, "cancel-1e6", "cancel 1 000 000 waiting children, to the last one's end", 1_000_000);
-        row.uncounted().bars(bars).foster(move |n| host.foster(measure(n, flat)));
+        row.uncounted().bars(&bars(1.2)).foster(move |n| host.foster(measure(n, flat)));
         #[cfg(feature = "peers")]
         peers::flat(row, host);
         let row = rows.on(host, "cancel-tree-1e6", "cancel a tree ten wide with 1 000 000 leaves", 1_000_000);
-        row.uncounted().bars(bars).foster(move |n| host.foster(measure(n, nested)));
+        row.uncounted().bars(&bars(1.7)).foster(move |n| host.foster(measure(n, nested)));
         #[cfg(feature = "peers")]
         peers::nested(row, host);
     }

@@ -35,7 +35,7 @@ async fn foster(n: u64) -> u64 {
 pub(super) fn rows(rows: &mut Rows) {
     for host in [Host::Smol1, Host::TokioCt, Host::TokioMt2] {
         let row = rows.on(host, "fire", "children that sleep, to their end; 100 000 at once", 100_000).by_cpu();
-        row.bars(&[Bar::Ratio(if host == Host::Smol1 { 0.5 } else { 1.0 })]);
+        row.bars(&[Bar::Ratio(1.2)]);
         row.foster(move |n| host.foster(measure(n, foster)));
         #[cfg(feature = "peers")]
         peers::add(row, host);

@@ -71,14 +71,14 @@ async fn scoped_polls(n: u64) -> u64 {
 }
 
 pub(super) fn rows(rows: &mut Rows) {
-    let row = rows.on(Host::Plain, "check", "cancel check", 20_000).bars(&[Bar::Nanos(1.0)]).gated();
+    let row = rows.on(Host::Plain, "check", "cancel check", 20_000).bars(&[Bar::Ratio(1.0)]).gated();
     row.foster(|n| Host::Plain.foster(measure(n, check)));
     #[cfg(feature = "peers")]
     row.peer("CancellationToken", |n| Host::Plain.alone(measure(n, peers::check)));
     row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
 
     let row = rows.on(Host::Plain, "guard-ready", "`CancelScope` around a ready future", 20_000);
-    row.bars(&[Bar::Nanos(3.0)]).gated().foster(|n| Host::Plain.foster(measure(n, scoped)));
+    row.gated().foster(|n| Host::Plain.foster(measure(n, scoped)));
     #[cfg(feature = "peers")]
     row.peer("CancellationToken", |n| Host::Plain.alone(measure(n, peers::guarded)))
         .peer("event-listener", |n| Host::Plain.alone(measure(n, peers::listening)))
@@ -93,7 +93,7 @@ pub(super) fn rows(rows: &mut Rows) {
     row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
 
     let row = rows.on(Host::Plain, "guard-poll", "one more poll of a future in a `CancelScope`", 50_000);
-    row.bars(&[Bar::Nanos(3.0)]).gated().foster(|n| Host::Plain.foster(measure(n, scoped_polls)));
+    row.gated().foster(|n| Host::Plain.foster(measure(n, scoped_polls)));
     #[cfg(feature = "peers")]
     row.peer("CancellationToken", |n| Host::Plain.foster(measure(n, peers::guarded_polls)))
         .peer("event-listener", |n| Host::Plain.foster(measure(n, peers::listening_polls)))

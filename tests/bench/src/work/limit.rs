@@ -103,8 +103,9 @@ async fn armed_foster(n: u64) -> u64 {
 pub(super) fn rows(rows: &mut Rows) {
     // Below one task, the timers are async-io's, and its own thread drives them.
     for host in [Host::Plain, Host::TokioCt, Host::TokioMt2] {
+        let bars = [Bar::Ratio(1.3)];
         let row = rows.on(host, "limit-ready", "`fail_after`, ready at once", 20_000);
-        row.bars(&[Bar::Instr(140.0), Bar::Nanos(30.0)]).foster(move |n| host.foster(measure(n, ready)));
+        row.bars(&bars).foster(move |n| host.foster(measure(n, ready)));
         if !host.is_parallel() {
             row.gated();
         }
@@ -113,7 +114,7 @@ pub(super) fn rows(rows: &mut Rows) {
         peers::ready(row, host);
 
         let row = rows.on(host, "limit-once", "`fail_after`, pending once, one after the other in one task", 20_000);
-        row.bars(&[Bar::Nanos(30.0)]).foster(move |n| host.foster(measure(n, pending::<1>)));
+        row.bars(&bars).foster(move |n| host.foster(measure(n, pending::<1>)));
         if host == Host::TokioCt {
             // Only there: async-io's own thread is counted, too, and does not do the same in each run.
             row.gated();
@@ -129,13 +130,13 @@ pub(super) fn rows(rows: &mut Rows) {
         peers::pending::<10>(row, host);
 
         let row = rows.on(host, "limit-nested", "eight `fail_after`, one in the other, pending once", 5_000);
-        row.bars(&[Bar::Nanos(270.0)]).foster(move |n| host.foster(measure(n, nested)));
+        row.bars(&bars).foster(move |n| host.foster(measure(n, nested)));
         row.bare(move |n| host.foster(measure(n, bare::<1>)));
         #[cfg(feature = "peers")]
         peers::nested(row, host);
 
         let row = rows.on(host, "limit-1e5", "100 000 `fail_after` pending, then dropped", 100_000);
-        row.bars(&[Bar::Nanos(110.0), Bar::Bytes(120.0)]).foster(move |n| host.foster(measure(n, armed_foster)));
+        row.bars(&[Bar::Ratio(1.2)]).foster(move |n| host.foster(measure(n, armed_foster)));
         row.bare(move |n| host.foster(measure(n, |n| armed(n, |_| std::future::pending::<()>()))));
         #[cfg(feature = "peers")]
         peers::armed(row, host);

@@ -155,14 +155,14 @@ pub(super) fn rows(rows: &mut Rows) {
     let row = rows.on(Host::Plain, "semaphore-free", "semaphore, free (`acquire`)", 20_000).bars(&bars).gated();
     row.foster(|n| Host::Plain.foster(measure(n, semaphore)));
     #[cfg(feature = "peers")]
-    row.peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_semaphore)))
-        .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_semaphore)));
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_semaphore)))
+        .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_semaphore)));
     let row = rows.on(Host::Plain, "mutex-free", "mutex, free (`lock`)", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, mutex)));
     #[cfg(feature = "peers")]
-    row.peer("futures", |n| Host::Plain.foster(measure(n, peers::futures_mutex)))
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_mutex)))
         .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_mutex)))
-        .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_mutex)));
+        .peer("futures", |n| Host::Plain.foster(measure(n, peers::futures_mutex)));
     let row = rows.on(Host::Plain, "rw-read-free", "reader-writer lock, free, read (`read`)", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, read)));
     #[cfg(feature = "peers")]
@@ -190,6 +190,7 @@ pub(super) fn rows(rows: &mut Rows) {
     row.peer("event-listener", |n| Host::Plain.foster(measure(n, peers::listener_left)))
         .peer("tokio Notify", |n| Host::Plain.foster(measure(n, peers::notify_left)));
 
+    let bars = [Bar::Ratio(1.2), Bar::Allocs(0.0)];
     let row =
         rows.on(Host::Plain, "semaphore-fought", "semaphore with 4 permits, fought over by 64", 50_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, fought_semaphore)));

@@ -24,21 +24,21 @@ async fn foster<const TURNS: u64>(n: u64) -> u64 {
 
 pub(super) fn rows(rows: &mut Rows) {
     let row = rows.on(Host::Plain, "map-ready", "bounded map, 100 at a time, each ready at once", 20_000);
-    row.bars(&[Bar::Ratio(1.0)]).gated().foster(|n| Host::Plain.foster(measure(n, foster::<0>)));
+    row.bars(&[Bar::Ratio(2.5)]).gated().foster(|n| Host::Plain.foster(measure(n, foster::<0>)));
     #[cfg(feature = "peers")]
     peers::add::<0>(row);
     let row = rows.on(Host::Plain, "map-turn", "bounded map, 100 at a time, each pending once", 20_000);
-    row.bars(&[Bar::Ratio(1.0)]).foster(|n| Host::Plain.foster(measure(n, foster::<1>)));
+    row.bars(&[Bar::Ratio(2.5)]).foster(|n| Host::Plain.foster(measure(n, foster::<1>)));
     #[cfg(feature = "peers")]
     peers::add::<1>(row);
     // It stays in the task of the caller, here too; these peers spawn.
     let host = Host::TokioCt;
     let row = rows.on(host, "map-ready", "bounded map, 100 at a time, each ready at once", 20_000);
-    row.bars(&[Bar::Ratio(1.0)]).foster(move |n| host.foster(measure(n, foster::<0>)));
+    row.bars(&[Bar::Ratio(2.5)]).foster(move |n| host.foster(measure(n, foster::<0>)));
     #[cfg(feature = "peers")]
     peers::spawned::<0>(row, host);
     let row = rows.on(host, "map-turn", "bounded map, 100 at a time, each pending once", 20_000);
-    row.bars(&[Bar::Ratio(1.0)]).foster(move |n| host.foster(measure(n, foster::<1>)));
+    row.bars(&[Bar::Ratio(2.5)]).foster(move |n| host.foster(measure(n, foster::<1>)));
     #[cfg(feature = "peers")]
     peers::spawned::<1>(row, host);
 }

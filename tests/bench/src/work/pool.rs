@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::host::Host;
 use crate::meter::measure;
-use crate::row::Rows;
+use crate::row::{Bar, Rows};
 
 const SIZE: usize = 4;
 /// So many that none has ever to be waited for.
@@ -49,13 +49,15 @@ async fn retries(n: u64) -> u64 {
 
 pub(super) fn rows(rows: &mut Rows) {
     for host in [Host::Plain, Host::TokioCt] {
-        let row = rows.on(host, "pool", "a pool's idle resource is borrowed and given back", 10_000);
+        let row =
+            rows.on(host, "pool", "a pool's idle resource is borrowed and given back", 10_000).bars(&[Bar::Ratio(4.0)]);
         row.foster(move |n| host.foster(measure(n, pool)));
         #[cfg(feature = "peers")]
-        row.peer("a semaphore and a list", move |n| host.foster(measure(n, peers::pool)));
-        #[cfg(feature = "peers")]
         row.peer("deadpool", move |n| host.foster(measure(n, peers::deadpool)));
-        let row = rows.on(host, "retry", "an operation that succeeds in its first attempt", 20_000);
+        #[cfg(feature = "peers")]
+        row.peer("a semaphore and a list", move |n| host.foster(measure(n, peers::pool)));
+        let row =
+            rows.on(host, "retry", "an operation that succeeds in its first attempt", 20_000).bars(&[Bar::Ratio(4.0)]);
         row.foster(move |n| host.foster(measure(n, retries)));
         #[cfg(feature = "peers")]
         row.peer("backon", move |n| host.foster(measure(n, peers::retries)));

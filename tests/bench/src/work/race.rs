@@ -30,14 +30,14 @@ async fn join(n: u64) -> u64 {
 }
 
 pub(super) fn rows(rows: &mut Rows) {
-    let row = rows.on(Host::Plain, "race", "race of two, pending once", 5_000).bars(&[Bar::Ratio(1.0)]);
+    let row = rows.on(Host::Plain, "race", "race of two, pending once", 5_000).bars(&[Bar::Ratio(25.0)]);
     row.foster(|n| Host::Plain.foster(measure(n, race)));
     #[cfg(feature = "peers")]
     row.peer("futures select", |n| Host::Plain.alone(measure(n, peers::select)))
         .peer("tokio select!", |n| Host::Plain.alone(measure(n, peers::tokio_select)))
         .peer("futures-lite or", |n| Host::Plain.alone(measure(n, peers::or)))
         .peer("futures-concurrency", |n| Host::Plain.alone(measure(n, peers::concurrency_race)));
-    let row = rows.on(Host::Plain, "join", "join of two, pending once", 5_000);
+    let row = rows.on(Host::Plain, "join", "join of two, pending once", 5_000).bars(&[Bar::Ratio(4.0)]);
     row.foster(|n| Host::Plain.foster(measure(n, join)));
     #[cfg(feature = "peers")]
     row.peer("futures join", |n| Host::Plain.alone(measure(n, peers::join)))

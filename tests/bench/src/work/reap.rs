@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::turn::Yield;
 use crate::host::Host;
 use crate::meter::{self, measure};
-use crate::row::{Bar, Rows};
+use crate::row::Rows;
 
 /// All children have run to their ends.
 async fn all_have_run(count: &AtomicU64, n: u64) {
@@ -71,7 +71,7 @@ fn spawned(count: &Arc<AtomicU64>, n: u64) -> Vec<tokio::task::JoinHandle<u64>> 
 pub(super) fn rows(rows: &mut Rows) {
     for host in [Host::TokioCt, Host::TokioMt2] {
         let row = rows.on(host, "reap", "nursery: 100 000 children that have ended are joined", 100_000);
-        row.bars(&[Bar::Nanos(200.0)]).foster(move |n| host.foster(measure(n, nursery)));
+        row.foster(move |n| host.foster(measure(n, nursery)));
         #[cfg(feature = "peers")]
         row.peer("JoinSet", move |n| host.tokio(measure(n, peers::joinset)));
         let row =

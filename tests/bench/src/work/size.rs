@@ -97,7 +97,7 @@ pub(super) fn rows(rows: &mut Rows) {
         let key = if n == 1_000 { "1e3" } else { "1e5" };
         let row =
             rows.on(Host::Plain, &format!("memory-local-{key}"), "a waiting child of a local nursery: bytes in use", n);
-        row.bars(&[Bar::Bytes(150.0)]).foster(|n| Host::Plain.foster(measure(n, local_children)));
+        row.foster(|n| Host::Plain.foster(measure(n, local_children)));
         #[cfg(feature = "peers")]
         row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, peers::unordered)))
             .peer("futures-buffered", |n| Host::Plain.alone(measure(n, peers::buffered)));

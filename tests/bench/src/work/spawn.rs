@@ -62,10 +62,9 @@ async fn gather<const BATCH: u64>(n: u64) -> u64 {
 pub(super) fn rows(rows: &mut Rows) {
     for host in Host::ALL {
         let bars: &[Bar] = match host {
-            Host::Smol1 => &[Bar::Ratio(1.3)],
-            Host::Smol2 | Host::Plain => &[],
-            Host::TokioCt => &[Bar::Ratio(0.7), Bar::Instr(1970.0), Bar::Allocs(2.0)],
-            Host::TokioMt2 => &[],
+            Host::Smol1 | Host::Smol2 => &[Bar::Ratio(2.0)],
+            Host::TokioCt | Host::TokioMt2 => &[Bar::Ratio(1.0)],
+            Host::Plain => &[],
         };
         let row = rows.on(host, "spawn-1e3", "nursery: spawn and join, 1000 at once", 20_000).bars(bars);
         row.foster(move |n| host.foster(measure(n, nursery::<1_000>)));
@@ -75,7 +74,6 @@ pub(super) fn rows(rows: &mut Rows) {
             row.gated();
         }
 
-        let bars: &[Bar] = if host == Host::TokioMt2 { &[Bar::Ratio(0.8)] } else { bars };
         let row = rows.on(host, "spawn-1e5", "nursery: spawn and join, 100 000 at once", 100_000).bars(bars);
         row.foster(move |n| host.foster(measure(n, nursery::<100_000>)));
         #[cfg(feature = "peers")]
@@ -86,7 +84,7 @@ pub(super) fn rows(rows: &mut Rows) {
         #[cfg(feature = "peers")]
         peers::runtime::<1_000_000>(row, host);
     }
-    let bars = [Bar::Instr(600.0), Bar::Nanos(45.0), Bar::Allocs(1.0)];
+    let bars = [Bar::Ratio(4.0)];
     let row =
         rows.on(Host::Plain, "local-1e3", "local nursery: spawn and join, 1000 at once", 20_000).bars(&bars).gated();
     row.foster(|n| Host::Plain.foster(measure(n, local::<1_000>)));
@@ -105,7 +103,7 @@ pub(super) fn rows(rows: &mut Rows) {
     #[cfg(feature = "peers")]
     peers::one_type::<1_000>(row);
 
-    let bars = [Bar::Ratio(1.0)];
+    let bars = [Bar::Ratio(5.0)];
     let row = rows.on(Host::Plain, "local-2", "local nursery of 2 children", 4_000).per(2).bars(&bars).gated();
     row.foster(|n| Host::Plain.foster(measure(n, local::<2>)));
     #[cfg(feature = "peers")]
@@ -118,11 +116,13 @@ pub(super) fn rows(rows: &mut Rows) {
     peers::small::<10>(row);
 
     for host in Host::ALL {
-        let row = rows.on(host, "nursery-2", "nursery of 2 children", 4_000).per(2);
+        let is_tokio = matches!(host, Host::TokioCt | Host::TokioMt2);
+        let bars = |most| if is_tokio { vec![Bar::Ratio(most)] } else { Vec::new() };
+        let row = rows.on(host, "nursery-2", "nursery of 2 children", 4_000).per(2).bars(&bars(1.8));
         row.foster(move |n| host.foster(measure(n, nursery::<2>)));
         #[cfg(feature = "peers")]
         peers::runtime::<2>(row, host);
-        let row = rows.on(host, "nursery-10", "nursery of 10 children", 20_000).per(10);
+        let row = rows.on(host, "nursery-10", "nursery of 10 children", 20_000).per(10).bars(&bars(1.2));
         row.foster(move |n| host.foster(measure(n, nursery::<10>)));
         #[cfg(feature = "peers")]
         peers::runtime::<10>(row, host);
@@ -148,6 +148,7 @@ mod peers {
     use crate::host::Host;
     use crate::meter::measure;
     use crate::row::Row;
+    use crate::work::least::{Job, Nursery as LeastNursery};
 
     type Boxed = Pin<Box<dyn Future<Output = u64>>>;
 
@@ -185,6 +186,18 @@ mod peers {
             tracker.wait().await;
             for task in tasks {
                 sum += task.await.unwrap().unwrap();
+            }
+        }
+        sum
+    }
+
+    async fn least<const BATCH: u64>(spawn: impl Fn(Job), n: u64) -> u64 {
+        let mut sum = 0;
+        for batch in batches(n, BATCH) {
+            let nursery = LeastNursery::default();
+            let tasks: Vec<_> = batch.map(|i| nursery.spawn(&spawn, async move { i })).collect();
+            for task in tasks {
+                sum += task.await;
             }
         }
         sum
@@ -307,6 +320,11 @@ mod peers {
                     measure(n, async |n| tasks::<BATCH>(|i| executor.spawn(async move { i }), n).await).await
                 })
             });
+            row.peer("the least nursery", move |n| {
+                host.smol(|executor| async move {
+                    measure(n, async |n| least::<BATCH>(|job| executor.spawn(job).detach(), n).await).await
+                })
+            });
             if host == Host::Smol1 {
                 row.peer("StaticExecutor tasks", |n| {
                     static EXECUTOR: StaticExecutor = StaticExecutor::new();
@@ -324,6 +342,9 @@ mod peers {
         } else {
             row.peer("JoinSet", move |n| host.tokio(measure(n, joinset::<BATCH>)));
             row.peer("tokio tasks", move |n| host.tokio(measure(n, handles::<BATCH>)));
+            row.peer("the least nursery", move |n| {
+                host.tokio(measure(n, async |n| least::<BATCH>(|job| drop(tokio::spawn(job)), n).await))
+            });
             if BATCH <= 10 {
                 row.peer("TaskTracker and CancellationToken", move |n| host.tokio(measure(n, tracker::<BATCH>)));
             }
@@ -338,8 +359,8 @@ mod peers {
     }
 
     pub(super) fn one_task<const BATCH: u64>(row: &mut Row) {
-        row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<BATCH>)));
         row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, unordered::<BATCH>)));
+        row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<BATCH>)));
         row.peer("moro", |n| Host::Plain.alone(measure(n, moro::<BATCH>)));
     }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use super::cancel::{Counts, WIDTH, cancelled, in_a_tree, side_by_side};
 use crate::host::Host;
 use crate::meter::{self, measure};
-use crate::row::{Bar, Rows};
+use crate::row::Rows;
 
 /// The sum of the numbers from `start` to `end`, ten to a nursery.
 fn tree(start: u64, end: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
@@ -53,7 +53,7 @@ pub(super) fn rows(rows: &mut Rows) {
     for (key, n) in [("signal-1e5", 100_000), ("signal-1e6", 1_000_000)] {
         for host in [Host::Smol1, Host::TokioCt] {
             let row = rows.on(host, key, "the word to many waiting children that they have to stop", n);
-            row.bars(&[Bar::Nanos(10.0)]).foster(move |n| host.foster(measure(n, |n| signal(n, side_by_side))));
+            row.foster(move |n| host.foster(measure(n, |n| signal(n, side_by_side))));
             row.counted = n <= 100_000;
             #[cfg(feature = "peers")]
             peers::signal(row, host);
@@ -62,7 +62,7 @@ pub(super) fn rows(rows: &mut Rows) {
     for (key, n) in [("signal-tree-1e5", 100_000), ("signal-tree-1e6", 1_000_000)] {
         for host in [Host::Smol1, Host::TokioCt] {
             let row = rows.on(host, key, "the word to the leaves of a tree ten wide that they have to stop", n);
-            row.bars(&[Bar::Nanos(10.0)]).foster(move |n| host.foster(measure(n, |n| signal(n, in_a_tree))));
+            row.foster(move |n| host.foster(measure(n, |n| signal(n, in_a_tree))));
             row.counted = n <= 100_000;
             #[cfg(feature = "peers")]
             peers::signal_tree(row, host);

@@ -120,13 +120,13 @@ pub(super) fn rows(rows: &mut Rows) {
         let row = rows.on(host, "turn", "nursery: one turn of a child", 200_000);
         row.foster(move |n| host.foster(measure(n, nursery)));
         if !host.is_parallel() {
-            row.bars(&[Bar::Ratio(1.1)]).gated();
+            row.bars(&[Bar::Ratio(if host == Host::TokioCt { 1.5 } else { 1.4 })]).gated();
         }
         #[cfg(feature = "peers")]
         peers::add(row, host);
     }
     let row = rows.on(Host::Plain, "turn", "local nursery: one turn of a child", 200_000);
-    row.bars(&[Bar::Instr(140.0), Bar::Nanos(20.0)]).gated();
+    row.gated();
     row.foster(|n| Host::Plain.foster(measure(n, local)));
     #[cfg(feature = "peers")]
     row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, peers::buffered)))
@@ -143,6 +143,7 @@ mod peers {
     use crate::host::Host;
     use crate::meter::measure;
     use crate::row::Row;
+    use crate::work::least::{Job, Nursery as LeastNursery};
 
     async fn joinset(n: u64) -> u64 {
         let mut set = JoinSet::new();
@@ -163,6 +164,16 @@ mod peers {
         sum
     }
 
+    async fn least(spawn: impl Fn(Job), n: u64) -> u64 {
+        let nursery = LeastNursery::default();
+        let tasks: Vec<_> = (0..CHILDREN).map(|child| nursery.spawn(&spawn, turns(child, n))).collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await;
+        }
+        sum
+    }
+
     pub(super) fn add(row: &mut Row, host: Host) {
         if matches!(host, Host::Smol1 | Host::Smol2) {
             row.peer("smol tasks", move |n| {
@@ -178,9 +189,17 @@ mod peers {
                     measure(n, work).await
                 })
             });
+            row.peer("the least nursery", move |n| {
+                host.smol(|executor| async move {
+                    measure(n, async |n| least(|job| executor.spawn(job).detach(), n).await).await
+                })
+            });
         } else {
             row.peer("JoinSet", move |n| host.tokio(measure(n, joinset)));
             row.peer("tokio tasks", move |n| host.tokio(measure(n, handles)));
+            row.peer("the least nursery", move |n| {
+                host.tokio(measure(n, async |n| least(|job| drop(tokio::spawn(job)), n).await))
+            });
         }
     }
 
