@@ -255,22 +255,25 @@ both! {
         assert_eq!(handle.unwrap().await, Err(JoinError::Panicked));
     }
 
-    /// B148, L22: a finalizer that panics is a panic of its scope; the finalizers behind it still run.
+    /// B148, L22: a finalizer that panics is a panic of its scope, whose value is gone; the finalizers behind it still run.
     a_finalizer_that_panics_stops_no_other, a_finalizer_of_a_local_child_that_panics_stops_no_other: {
         let log = Log::new();
+        let mut handle = None;
         let out = caught(open(async |n: Handle| {
             let log = log.clone();
-            n.spawn(async move {
+            handle = Some(n.spawn(async move {
                 let last = log.clone();
                 defer(async move { last.add("last") });
                 defer(async { crash("in a finalizer") });
                 defer(async move { log.add("first") });
-            });
+                Ok(7)
+            }));
             Ok(())
         }))
         .await;
         assert_eq!(text(&*out.unwrap_err()), "in a finalizer");
         assert_eq!(log.entries(), ["first", "last"]);
+        assert_eq!(handle.unwrap().await, Err(JoinError::Panicked), "and not the value that the body has left");
     }
 
     /// B149: a child that panics before it is ready: the panic comes out of `start`, and does not touch the nursery.

@@ -93,7 +93,7 @@ impl NodeRef {
         let Some(task) = self.0.try_use_body() else { return Poll::Ready(()) };
         observing::poll(self, || {
             let mut task = task;
-            if let Poll::Ready(closed) = &mut task.body().poll(self, cx) {
+            if let Poll::Ready(closed) = task.body().poll(self, cx) {
                 self.finish_task(task, closed);
                 return Poll::Ready(());
             }
@@ -106,13 +106,13 @@ impl NodeRef {
 
     /// Ends a task whose scope is Closed. Out of line: each turn of a task is what comes before.
     #[inline(never)]
-    fn finish_task(&self, mut task: BodyGuard<'_, Node>, closed: &mut ClosedNode) {
+    fn finish_task(&self, mut task: BodyGuard<'_, Node>, mut closed: ClosedNode) {
         // Torn down during this poll: then its handle was told already that it was cancelled, and the nursery is gone.
         if !task.is_wanted() {
             return task.body().abandon(self);
         }
         let Some(place) = closed.place.take() else { unreachable!("a task has a parent") };
-        let status = task.body().finish(&place.parent, self, closed);
+        let status = task.body().finish(&place.parent, self, &mut closed);
         // A value is left to the handle; or dropped, if that is gone, before the nursery sees the end. It may not panic
         // in the runtime's job (R4).
         let has_value = matches!(status, TaskStatus::Finished | TaskStatus::Failed);
