@@ -59,10 +59,10 @@ async fn never_committed(channel: impl Fn() -> (Sender<u32>, Receiver<u32>)) {
 /// L11, L14: children that are cancelled together see nothing of one another's end.
 pub async fn children_that_are_cancelled_together_commit_nothing() {
     let name = "children_that_are_cancelled_together_commit_nothing";
-    stopped_together(name, async |n, producer, consumer| {
+    stopped_together(name, async |n, producer, consumer, begun| {
         n.spawn(producer);
         n.spawn(consumer);
-        sleep(Duration::from_micros(100)).await;
+        begun.await;
         assert_eq!(n.cancel_children("together"), 2);
     })
     .await;
@@ -70,23 +70,23 @@ pub async fn children_that_are_cancelled_together_commit_nothing() {
 
 /// L11, L24: as above, for daemons that are dismissed.
 pub async fn daemons_that_are_dismissed_commit_nothing() {
-    stopped_together("daemons_that_are_dismissed_commit_nothing", async |n, producer, consumer| {
+    stopped_together("daemons_that_are_dismissed_commit_nothing", async |n, producer, consumer, begun| {
         n.spawn_daemon(producer);
         n.spawn_daemon(consumer);
-        sleep(Duration::from_micros(100)).await;
+        begun.await;
     })
     .await;
 }
 
 /// L11: as above, for scopes anywhere.
 pub async fn scopes_that_are_cancelled_together_commit_nothing() {
-    stopped_together("scopes_that_are_cancelled_together_commit_nothing", async |n, producer, consumer| {
+    stopped_together("scopes_that_are_cancelled_together_commit_nothing", async |n, producer, consumer, begun| {
         let mut scopes = [CancelScope::new(), CancelScope::new()];
         let handles = scopes.each_mut().map(CancelScope::handle);
         let [first, second] = scopes;
         n.spawn(async { drop(first.run(producer).await) });
         n.spawn(async { drop(second.run(consumer).await) });
-        sleep(Duration::from_micros(100)).await;
+        begun.await;
         assert_eq!(ScopeHandle::cancel_all(&handles, "together"), 2);
     })
     .await;
@@ -102,13 +102,12 @@ pub async fn losers_that_are_stopped_together_commit_nothing() {
         .await;
     }
     let name = "losers_that_are_stopped_together_commit_nothing";
-    stopped_together(name, async |_, producer, consumer| {
-        race((in_a_child(producer), in_a_child(consumer), sleep(Duration::from_micros(100)))).await;
+    stopped_together(name, async |_, producer, consumer, begun| {
+        race((in_a_child(producer), in_a_child(consumer), begun)).await;
     })
     .await;
-    stopped_together(name, async |_, producer, consumer| {
-        let all = [in_a_child(producer), in_a_child(consumer), in_a_child(Box::pin(sleep(Duration::from_micros(100))))];
-        race_all(all).await;
+    stopped_together(name, async |_, producer, consumer, begun| {
+        race_all([producer, consumer, begun].map(in_a_child)).await;
     })
     .await;
 }
@@ -152,23 +151,27 @@ pub async fn nothing_is_committed_at_the_hard_time() {
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Has a producer, and a consumer that commits at the end of the data, started and stopped by `body`, again and again.
-async fn stopped_together(name: &'static str, body: impl AsyncFn(&Nursery, Job, Job)) {
+/// Has a producer, and a consumer that commits at the end of the data, started by `body`, and stopped by it when both have
+/// begun, which the third job waits for; again and again.
+async fn stopped_together(name: &'static str, body: impl AsyncFn(&Nursery, Job, Job, Job)) {
     ends(name, async {
         for _ in rounds(ROUNDS, 5) {
             let (tx, rx) = bounded::<u32>(1);
-            let committed = Arc::new(AtomicBool::new(false));
-            let commits = committed.clone();
+            let (begun, committed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+            let (commits, produces, consumes) = (committed.clone(), begun.clone(), begun.clone());
             let producer = async move {
                 let _tx = tx;
+                produces.fetch_add(1, Ordering::SeqCst);
                 pending().await
             };
             let consumer = async move {
+                consumes.fetch_add(1, Ordering::SeqCst);
                 while rx.recv().await.is_ok() {}
                 commits.store(true, Ordering::SeqCst);
             };
+            let both = async move { until(|| begun.load(Ordering::SeqCst) == 2).await };
             let Ok(()) = nursery(async |n: Nursery| {
-                body(&n, Box::pin(producer), Box::pin(consumer)).await;
+                body(&n, Box::pin(producer), Box::pin(consumer), Box::pin(both)).await;
                 Ok(())
             })
             .await;
