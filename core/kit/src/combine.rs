@@ -117,6 +117,13 @@ pub mod future {
     };
 }
 
+/// A result that nobody takes: its error goes where all such errors do.
+fn error_later<T, E: Debug>(result: Result<T, E>) {
+    if let Err(error) = result {
+        later(error);
+    }
+}
+
 /// An error that comes when the outcome is settled: there is no place for it but the observer (law L35).
 fn later<E: Debug>(error: E) {
     foster_core::observer::report(&error, foster_core::observer::OrphanKind::Later);

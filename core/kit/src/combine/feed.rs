@@ -4,6 +4,7 @@ use std::future::Future;
 use std::task::{Context, Poll};
 
 use super::group::Group;
+use super::kept_outcome::{Keeping, KeptOutcome};
 
 /// How many inputs are taken in one turn at most, so that futures that are ready at once do not keep the task for ever.
 const TURN: usize = 64;
@@ -14,7 +15,9 @@ pub(super) struct Feed<I, M, F, T> {
     map: M,
     taken: usize,
     limit: usize,
-    pub(super) group: Group<F, T>,
+    pub(super) group: Group<Keeping<F, T>, KeptOutcome<T>>,
+    /// Called with what a branch has left and nobody has taken.
+    lost: fn(T),
     /// How many inputs may still be taken in this turn.
     turn: usize,
 }
@@ -26,9 +29,9 @@ where
     F: Future<Output = T>,
 {
     #[track_caller]
-    pub(super) fn new(name: &'static str, limit: usize, inputs: I, map: M) -> Self {
+    pub(super) fn new(name: &'static str, limit: usize, inputs: I, map: M, lost: fn(T)) -> Self {
         assert!(limit > 0, "`{name}` with a limit of zero would never begin; for no limit say `usize::MAX`");
-        Feed { inputs: Some(inputs), map, taken: 0, limit, group: Group::new(), turn: 0 }
+        Feed { inputs: Some(inputs), map, taken: 0, limit, group: Group::new(), lost, turn: 0 }
     }
 
     pub(super) fn begin_poll(&mut self, cx: &mut Context<'_>) {
@@ -39,7 +42,7 @@ where
     /// The next value, with the index of its input; `None` when no branch is left and none will come.
     pub(super) fn poll_next(&mut self) -> Poll<Option<(usize, T)>> {
         self.fill();
-        match self.group.poll_next() {
+        match self.group.poll_next_kept() {
             // Cancelled code takes no inputs; it is stopped here.
             Poll::Ready(None) if self.has_room() => {}
             Poll::Pending => {}
@@ -58,7 +61,7 @@ where
             let map = &mut self.map;
             match self.group.guard(|| inputs.next().map(map)) {
                 Some(Some(future)) => {
-                    self.group.push(self.taken, future);
+                    self.group.push_keeping(self.taken, future, self.lost);
                     self.taken += 1;
                 }
                 Some(None) => {

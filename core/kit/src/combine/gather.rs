@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::group::Group;
-use super::kept_outcome::KeptOutcome;
-use super::later;
+use super::kept_outcome::{Keeping, KeptOutcome};
+use super::{error_later, later};
 
 /// Runs all futures together and returns their values in the order in which they were given.
 ///
@@ -56,7 +56,7 @@ where
     let mut group = Group::new();
     let mut len = 0;
     for future in futures {
-        group.push(len, future);
+        group.push_keeping(len, future, error_later);
         len += 1;
     }
     Gather { group, values: Ordered::new(len), error: KeptOutcome::new(later) }
@@ -107,7 +107,7 @@ where
 /// Future of [`gather`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Gather<F, T, E> {
-    group: Group<F, Result<T, E>>,
+    group: Group<Keeping<F, Result<T, E>>, KeptOutcome<Result<T, E>>>,
     values: Ordered<T>,
     error: KeptOutcome<E>,
 }
@@ -126,7 +126,7 @@ where
         let this = self.get_mut();
         this.group.begin_poll(cx);
         loop {
-            match this.group.poll_next() {
+            match this.group.poll_next_kept() {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some((input, Ok(value)))) => this.values.put(input, value),
                 Poll::Ready(Some((_, Err(error)))) => {

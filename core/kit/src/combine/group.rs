@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::branch::{Branch, Fate, Step};
+use super::kept_outcome::{Keeping, KeptOutcome};
 use super::turns_without_budget::TurnsWithoutBudget;
 use foster_core::future::give_up_together;
 use foster_core::leaf::{self, ReadyMember, ReadyQueue};
@@ -202,6 +203,19 @@ impl<F: Future<Output = T>, T> Group<F, T> {
         // Not left to the wake-ups of their requests: another thread may be about to wake one, and have its waker.
         self.losers = 0..self.slots.len();
         self.turn = self.ready.len();
+    }
+}
+
+/// For branches whose outcome may not be lost.
+impl<F: Future<Output = T>, T> Group<Keeping<F, T>, KeptOutcome<T>> {
+    /// As [`push`](Group::push); `lost` is called with what the branch has left, if nobody takes that.
+    pub(super) fn push_keeping(&mut self, input: usize, future: F, lost: fn(T)) {
+        self.push(input, Keeping::new(future, lost));
+    }
+
+    /// As [`poll_next`](Group::poll_next), which takes it.
+    pub(super) fn poll_next_kept(&mut self) -> Poll<Option<(usize, T)>> {
+        self.poll_next().map(|next| next.map(|(input, kept)| (input, kept.into_outcome())))
     }
 }
 

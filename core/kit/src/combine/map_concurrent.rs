@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use super::feed::Feed;
 use super::gather::Ordered;
 use super::kept_outcome::KeptOutcome;
-use super::later;
+use super::{error_later, later};
 
 /// Runs `map` on every input, at most `limit` at a time, and returns the values in the order of the inputs.
 ///
@@ -59,7 +59,7 @@ where
     F: Future<Output = Result<T, E>>,
     E: Debug,
 {
-    let feed = Feed::new("map_concurrent", limit, inputs.into_iter(), map);
+    let feed = Feed::new("map_concurrent", limit, inputs.into_iter(), map, error_later);
     MapConcurrent { feed, values: Ordered::new(0), error: KeptOutcome::new(later) }
 }
 
@@ -94,7 +94,7 @@ where
     M: FnMut(I::Item) -> F,
     F: Future<Output = T>,
 {
-    let feed = Feed::new("map_concurrent_results", limit, inputs.into_iter(), map);
+    let feed = Feed::new("map_concurrent_results", limit, inputs.into_iter(), map, drop);
     MapConcurrentResults { feed, values: Ordered::new(0) }
 }
 
@@ -143,7 +143,8 @@ where
     F: Future<Output = R>,
     R: Each<O>,
 {
-    let feed = Feed::new("for_each_concurrent", limit, inputs.into_iter(), work);
+    let lost = |result: R| result.failed().into_iter().for_each(R::lost);
+    let feed = Feed::new("for_each_concurrent", limit, inputs.into_iter(), work, lost);
     ForEachConcurrent { feed, failed: KeptOutcome::new(R::lost) }
 }
 
@@ -186,9 +187,7 @@ impl<E: Debug> Each<Result<(), E>> for Result<(), E> {
     }
 
     fn lost(failed: Result<(), E>) {
-        if let Err(error) = failed {
-            later(error);
-        }
+        error_later(failed);
     }
 }
 

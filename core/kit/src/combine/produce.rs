@@ -9,6 +9,8 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 
 use super::emitter::{Emitter, Slot};
+use super::error_later;
+use super::kept_outcome::{Keeping, KeptOutcome};
 use foster_core::future::CancelScopeFuture;
 use foster_core::{CancelScope, ScopeHandle, is_cancelled};
 
@@ -69,6 +71,9 @@ where
 
 /// As [`produce`], for a body that can fail: each item is an `Ok`, and its error is the last one.
 ///
+/// An error that the body has returned and nobody receives, because the stream is dropped, goes to the tree's
+/// [`Observer`](foster_core::observer::Observer).
+///
 /// # Cancellation
 ///
 /// *Strict*, as [`produce`].
@@ -113,8 +118,9 @@ pub fn try_produce<T, E, B, F>(body: B) -> TryProduce<F, T, E>
 where
     B: FnOnce(Emitter<T>) -> F,
     F: Future<Output = Result<(), E>>,
+    E: Debug,
 {
-    TryProduce { producer: Producer::new(body) }
+    TryProduce { producer: Producer::new(|out| Keeping::new(body(out), error_later as fn(_))) }
 }
 
 /// The common part of both: the body in its scope, and the slot that it fills.
@@ -234,7 +240,7 @@ impl<F, T> Debug for Produce<F, T> {
 /// Stream of [`try_produce`].
 #[must_use = "streams do nothing unless polled"]
 pub struct TryProduce<F, T, E> {
-    producer: Producer<F, T, Result<(), E>>,
+    producer: Producer<Keeping<F, Result<(), E>>, T, KeptOutcome<Result<(), E>>>,
 }
 
 impl<F, T, E> Unpin for TryProduce<F, T, E> {}
@@ -267,7 +273,7 @@ impl<F: Future<Output = Result<(), E>>, T, E> TryProduce<F, T, E> {
     ///
     /// Resumes the panic of the body.
     pub async fn close(self) -> Result<(), E> {
-        self.producer.close().await.unwrap_or(Ok(()))
+        self.producer.close().await.map_or(Ok(()), KeptOutcome::into_outcome)
     }
 }
 
@@ -277,8 +283,8 @@ impl<F: Future<Output = Result<(), E>>, T, E> Stream for TryProduce<F, T, E> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
         Poll::Ready(match ready!(self.producer.poll_step(cx)) {
             Step::Item(item) => Some(Ok(item)),
-            Step::Ended(Some(Err(error))) => Some(Err(error)),
-            Step::Ended(_) | Step::Over => None,
+            Step::Ended(result) => result.and_then(|kept| kept.into_outcome().err()).map(Err),
+            Step::Over => None,
         })
     }
 }

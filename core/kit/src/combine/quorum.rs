@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use super::failures::{AllFailed, NoQuorum};
 use super::group::Group;
-use super::kept_outcome::without_panic;
-use super::later;
+use super::kept_outcome::{Keeping, KeptOutcome, without_panic};
+use super::{error_later, later};
 
 /// Runs all futures together, returns what the first to complete returns, and cancels the others.
 ///
@@ -197,7 +197,7 @@ impl<F, T> Debug for RaceAll<F, T> {
 /// Future of [`quorum`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Quorum<F, T, E> {
-    group: Group<F, Result<T, E>>,
+    group: Group<Keeping<F, Result<T, E>>, KeptOutcome<Result<T, E>>>,
     inputs: usize,
     needed: usize,
     values: Vec<T>,
@@ -229,7 +229,7 @@ where
 
     #[track_caller]
     fn push(&mut self, future: F) {
-        self.group.push(self.inputs, future);
+        self.group.push_keeping(self.inputs, future, error_later);
         self.inputs += 1;
     }
 }
@@ -261,7 +261,7 @@ where
             if decided {
                 this.group.close("the quorum is decided");
             }
-            match ready!(this.group.poll_next()) {
+            match ready!(this.group.poll_next_kept()) {
                 Some((_, Ok(value))) if !decided => this.values.push(value),
                 Some((input, Err(error))) if !decided => this.errors.push((input, error)),
                 Some((_, Ok(value))) => _ = this.group.guard(|| drop(value)),

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::failures::AllFailed;
 use super::group::Group;
-use super::later;
+use super::kept_outcome::{Keeping, KeptOutcome};
 use super::quorum::in_order;
+use super::{error_later, later};
 use foster_core::future::Sleep;
 use foster_core::{leaf, sleep};
 
@@ -90,7 +91,7 @@ pub struct Staggered<I, F, T, E> {
     /// Until the next attempt is due.
     next: Option<Sleep>,
     due: bool,
-    group: Group<F, Result<T, E>>,
+    group: Group<Keeping<F, Result<T, E>>, KeptOutcome<Result<T, E>>>,
     value: Option<T>,
     errors: Vec<(usize, E)>,
 }
@@ -102,6 +103,7 @@ impl<I, F, T, E> Staggered<I, F, T, E>
 where
     I: Iterator<Item = F>,
     F: Future<Output = Result<T, E>>,
+    E: Debug,
 {
     /// No further attempt is needed, or there are none.
     fn drop_attempts(&mut self) {
@@ -118,7 +120,7 @@ where
         let Some(attempts) = self.attempts.as_mut() else { return };
         match self.group.guard(|| attempts.next()) {
             Some(Some(attempt)) => {
-                self.group.push(self.taken, attempt);
+                self.group.push_keeping(self.taken, attempt, error_later);
                 self.taken += 1;
                 self.due = false;
                 self.next = Some(sleep(self.delay));
@@ -142,7 +144,7 @@ where
         this.group.begin_poll(cx);
         loop {
             this.begin();
-            match this.group.poll_next() {
+            match this.group.poll_next_kept() {
                 Poll::Ready(Some((_, Ok(value)))) => {
                     match this.value {
                         None => this.value = Some(value),

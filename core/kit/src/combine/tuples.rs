@@ -12,9 +12,10 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::branch::Branch;
-use super::later;
+use super::kept_outcome::{Keeping, KeptOutcome};
 use super::quorum::{RaceAll, race_all};
 use super::settlement::{Order, Settlement};
+use super::{error_later, later};
 use foster_core::future::give_up_together;
 
 /// Waits for all futures of a tuple (two to eight), and returns a tuple of what they return.
@@ -255,7 +256,10 @@ macro_rules! tuples {
             #[track_caller]
             fn try_join(self) -> Self::Future {
                 let ($($branch,)+) = self;
-                $try_join { $($branch: Branch::new(false, $branch), $value: None,)+ settlement: Settlement::new($len, later) }
+                $try_join {
+                    $($branch: Branch::new(false, Keeping::new($branch, error_later as fn(_))), $value: None,)+
+                    settlement: Settlement::new($len, later),
+                }
             }
         }
 
@@ -307,7 +311,7 @@ macro_rules! tuples {
             /// Future of [`try_join`].
             #[must_use = "futures do nothing unless polled"]
             pub struct $try_join<X, $($F, $T),+> {
-                $(#[pin] $branch: Branch<$F, Result<$T, X>>, $value: Option<$T>,)+
+                $(#[pin] $branch: Branch<Keeping<$F, Result<$T, X>>, KeptOutcome<Result<$T, X>>>, $value: Option<$T>,)+
                 settlement: Settlement<X>,
             }
         }
@@ -322,7 +326,7 @@ macro_rules! tuples {
                 loop {
                     for at in order.clone() {
                         let failed = match at {
-                            $($at => match settlement.poll(this.$branch.as_mut(), cx) {
+                            $($at => match settlement.poll(this.$branch.as_mut(), cx).map(KeptOutcome::into_outcome) {
                                 Some(Ok(value)) => {
                                     *this.$value = Some(value);
                                     None

@@ -2,6 +2,7 @@
 
 use super::*;
 use foster::combine::future::RaceAll;
+use foster::combine::{Emitter, try_produce};
 use foster::observer::{Observer, Orphan};
 
 type Branch = Pin<Box<dyn Future<Output = Result<u64, &'static str>>>>;
@@ -87,6 +88,72 @@ fn an_error_of_a_combinator_that_is_dropped_goes_to_the_observer() {
                     assert_eq!(*orphans.0.lock().unwrap(), ["\"bad\""], "{what}");
                 });
             }
+        }
+    }
+}
+
+/// L35: so does one of a branch that has returned it, and has still finalizers to run; and that of a body of a stream.
+#[test]
+fn an_error_of_a_branch_that_has_not_ended_goes_to_the_observer() {
+    async fn bad() -> Result<u64, &'static str> {
+        defer(sleep(ms(50)));
+        Err("bad")
+    }
+    fn calls() -> Vec<(&'static str, Call)> {
+        let made = || [Box::pin(bad()) as Branch, Box::pin(async { Ok(tidy(1000, 50).await) })];
+        vec![
+            ("gather", Box::pin(async move { _ = gather(made()).await })),
+            ("try_join", Box::pin(async move { _ = try_join((bad(), async { Ok(tidy(1000, 50).await) })).await })),
+            ("map_concurrent", Box::pin(async move { _ = map_concurrent(2, made(), |branch| branch).await })),
+            (
+                "for_each_concurrent",
+                Box::pin(async move { _ = for_each_concurrent(2, made(), async |f| f.await.map(drop)).await }),
+            ),
+            ("quorum", Box::pin(async move { _ = quorum(2, made()).await })),
+            ("first_ok", Box::pin(async move { _ = first_ok(made()).await })),
+            ("staggered", Box::pin(async move { _ = staggered(Duration::ZERO, made()).await })),
+            (
+                "try_produce",
+                Box::pin(async { _ = try_produce(async |_: Emitter<u64>| bad().await.map(drop)).next().await }),
+            ),
+        ]
+    }
+    let _one = one_at_a_time();
+    for seed in 0..12 {
+        for at in 0..calls().len() {
+            let orphans = Arc::new(Orphans::default());
+            foster_sim::Builder::new(seed).observer(orphans.clone()).run(async {
+                let (what, call) = calls().swap_remove(at);
+                assert_eq!(dropped_in_a_scope(call).await, None, "{what}");
+                assert_eq!(*orphans.0.lock().unwrap(), ["\"bad\""], "{what}");
+            });
+        }
+    }
+}
+
+/// L35: a finalizer that panics takes precedence over the error of its branch, which goes to the observer.
+#[test]
+fn an_error_of_a_branch_that_panics_at_its_end_goes_to_the_observer() {
+    fn crash() {
+        std::panic::resume_unwind(Box::new("crash"))
+    }
+    async fn bad() -> Result<u64, &'static str> {
+        defer(async { crash() });
+        Err("bad")
+    }
+    let _one = one_at_a_time();
+    for seed in 0..12 {
+        let calls: [fn() -> Call; 2] = [
+            || Box::pin(async { _ = gather([bad(), bad()]).await }),
+            || Box::pin(async { _ = try_join((bad(), bad())).await }),
+        ];
+        for call in calls {
+            let orphans = Arc::new(Orphans::default());
+            foster_sim::Builder::new(seed).observer(orphans.clone()).run(async {
+                assert_eq!(dropped_in_a_scope(call()).await, Some("crash"));
+                let told = orphans.0.lock().unwrap();
+                assert!(told.contains(&"\"bad\"".to_owned()), "{told:?}");
+            });
         }
     }
 }
