@@ -320,6 +320,39 @@ pub async fn an_abandoned_await_ends_while_its_job_goes_on() {
     dropped.reaches(1).await;
 }
 
+/// B221, L14: cancelled code that waits for something else is not given the end of the job, nor its panic; what was there
+/// before the request it is.
+pub async fn an_abandoned_job_gives_cancelled_code_nothing() {
+    for panics in [false, true] {
+        let passed = Count::new();
+        let (open, closed) = foster::channel::bounded::<()>(1);
+        let job = to_thread_abandon(move || {
+            let go_on = closed.recv_blocking();
+            if panics {
+                crash("nobody hears of it");
+            }
+            go_on.is_ok()
+        });
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let around = scope.run(both(
+            async {
+                let job = job.await.is_ok();
+                passed.up();
+                job
+            },
+            shield(async {
+                sleep(ms(2)).await;
+                handle.cancel("enough");
+                open.send(()).await.expect("the job waits for it");
+                sleep(ms(5)).await;
+            }),
+        ));
+        assert!(around.await.is_err());
+        assert_eq!(passed.value(), 0);
+    }
+}
+
 /// B221, L35: an error, a panic, or a result that panics when it is dropped: of an abandoned job nobody hears.
 pub async fn an_abandoned_job_fails_quietly() {
     let ended = Count::new();
@@ -752,6 +785,7 @@ macro_rules! threads_suite {
             a_job_whose_await_was_dropped_is_waited_for,
             a_job_of_a_dropped_nursery_is_waited_for,
             an_abandoned_await_ends_while_its_job_goes_on,
+            an_abandoned_job_gives_cancelled_code_nothing,
             an_abandoned_job_fails_quietly,
             an_abandoned_job_may_outlive_its_tree,
             an_abandoned_job_keeps_its_permit_until_it_ends,

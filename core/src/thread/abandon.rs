@@ -18,7 +18,7 @@ use crate::tree::current;
 /// Runs `work` on a thread that may block; a caller that is cancelled abandons it.
 ///
 /// The job is *not* in the tree: after a cancellation it goes on, even beyond the end of the run, and its result or
-/// panic is dropped. Only for work that is harmless when nobody knows whether it is still going on. Inside,
+/// panic is dropped: code that is cancelled is not given it, also where it has to wait for something else. Only for work that is harmless when nobody knows whether it is still going on. Inside,
 /// [`thread::is_cancelled`](super::is_cancelled) tells that it was abandoned.
 ///
 /// # Errors
@@ -107,6 +107,10 @@ where
                 AbandonState::Running { handle, .. } => {
                     handle.poll_calls(cx);
                     ready!(handle.state().poll_finished(cx));
+                    // L14: the job is not in the tree, so its end is no end of a scope that this code had to wait for.
+                    if !handle.state().ended_in_time() && current::is_cancelled() {
+                        return Poll::Pending;
+                    }
                     let state = handle.state().clone();
                     this.state = AbandonState::Done;
                     return Poll::Ready(Ok(state.take_result()));
@@ -120,8 +124,8 @@ where
 impl<T, F> Drop for ToThreadAbandon<T, F> {
     fn drop(&mut self) {
         if let AbandonState::Running { handle, .. } = &self.state {
-            let waker = handle.state().lock().waker.take();
-            drop(waker);
+            let waiter = handle.state().lock().waiter.take();
+            drop(waiter);
             // The result is dropped with the `JobState`, by its last holder.
         }
     }

@@ -3,13 +3,13 @@
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::thread;
 
 use super::calls::CallQueue;
 use super::permit_request::ThreadPermit;
 use super::{Awaiter, JobContext};
-use crate::leaf::wake_all;
+use crate::leaf::Waiter;
 use crate::live_counts::CountedJob;
 use crate::tree::current;
 use crate::tree::panic::drop_payload;
@@ -22,7 +22,7 @@ pub(super) struct JobHandle<T> {
 
 impl<T> JobHandle<T> {
     pub(super) fn new() -> Self {
-        let completion = Mutex::new(Completion { result: None, finished: false, waker: None });
+        let completion = Mutex::new(Completion { result: None, finished: false, in_time: false, waiter: None });
         JobHandle { state: Arc::new(JobState { completion, calls: Arc::default() }) }
     }
 
@@ -67,7 +67,9 @@ pub(super) struct Completion<T> {
     result: Option<thread::Result<T>>,
     /// The job has ended, or the runtime has dropped it.
     finished: bool,
-    pub(super) waker: Option<Waker>,
+    /// That came while the code that waits for it was not cancelled.
+    in_time: bool,
+    pub(super) waiter: Option<Waiter>,
 }
 
 impl<T> JobState<T> {
@@ -80,24 +82,29 @@ impl<T> JobState<T> {
         self.lock().finished
     }
 
+    /// Whether the end of the job was given to the code that waits for it before that was cancelled (L14).
+    pub(super) fn ended_in_time(&self) -> bool {
+        self.lock().in_time
+    }
+
     pub(super) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut spare: Option<Waker> = None;
+        let mut spare: Option<Waiter> = None;
         loop {
             let mut completion = self.lock();
             if completion.finished {
                 return Poll::Ready(());
             }
-            if completion.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+            if completion.waiter.as_ref().is_some_and(|old| old.is_current(cx)) {
                 return Poll::Pending;
             }
             if spare.is_some() {
-                std::mem::swap(&mut completion.waker, &mut spare);
+                std::mem::swap(&mut completion.waiter, &mut spare);
                 drop(completion);
                 return Poll::Pending;
             }
-            // No lock is held while a waker is cloned or dropped (L36).
+            // No lock is held while a waiter is made or dropped (L36).
             drop(completion);
-            spare = Some(cx.waker().clone());
+            spare = Some(Waiter::new(cx));
         }
     }
 
@@ -135,9 +142,10 @@ impl<T> Drop for CompleteOnDrop<T> {
     fn drop(&mut self) {
         let mut completion = self.0.lock();
         completion.finished = true;
-        let waker = completion.waker.take();
+        let waiter = completion.waiter.take();
+        completion.in_time = waiter.as_ref().is_some_and(Waiter::claim);
         drop(completion);
-        wake_all(waker);
+        waiter.into_iter().for_each(Waiter::wake);
     }
 }
 
