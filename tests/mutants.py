@@ -79,6 +79,7 @@ MUTANTS = [
     ("propagated-one-by-one", "tree/wake.rs", "        self.drivers.push((node, marked));", "        if marked {\n            node.flag(PROPAGATED);\n        }\n        self.drivers.push((node, false));"),
     ("polled-while-it-is-marked", "tree/drive.rs", "let was_cancelled = node.may_be_delivered();", "let was_cancelled = node.flagged(CANCELLED | GIVEN_UP);"),
     ("delivered-while-it-is-marked", "tree/drive.rs", "            if !node.may_be_delivered() {", "            if !node.flagged(CANCELLED | GIVEN_UP) {"),
+    ("abandoned-job-gives-the-cancelled", "thread/abandon.rs", "if !handle.state().ended_in_time() && current::is_cancelled() {", "if false {"),
     ("value-of-a-child-that-panicked", "nursery/child_task.rs", "if closed.panic.is_none() && has_value(&body) {", "if has_value(&body) {"),
     ("child-goes-while-it-is-marked", "nursery/body.rs", "if !node.flagged(PROPAGATED) {", "if false {"),
     # ---- runnable or blocked ----
