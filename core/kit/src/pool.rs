@@ -10,6 +10,7 @@
 //! its place goes to whoever has waited longest. A resource whose use was cut short is in an unknown state, and is
 //! never handed out again, unless [`Manage::reset`] says that it is clean.
 
+mod drain;
 mod error;
 mod manage;
 mod options;
@@ -24,7 +25,6 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::combine::{gather_results, join};
 use foster_channel::oneshot;
 use foster_core::cleanup::{BracketExit, ResourceGuard};
 use foster_core::sync::{Event, Semaphore};
@@ -86,7 +86,7 @@ struct Shared<M: Manage> {
     options: PoolOptions,
     permits: Semaphore,
     state: Mutex<State<M::Resource>>,
-    /// Closed, and nobody uses anything any more.
+    /// Closed, nobody uses anything any more, and what was idle is closed, too.
     drained: Event,
 }
 
@@ -94,9 +94,17 @@ struct State<R> {
     idle: Vec<Idle<R>>,
     /// The uses that have a permit.
     uses: Slab<ScopeHandle>,
+    /// The resources that were idle when the pool was closed, and are not closed yet.
+    closings: usize,
     closed: bool,
     opened: u64,
     discarded: u64,
+}
+
+impl<R> State<R> {
+    fn is_drained(&self) -> bool {
+        self.closed && self.uses.is_empty() && self.closings == 0
+    }
 }
 
 struct Idle<R> {
@@ -135,7 +143,7 @@ impl<M: Manage> Pool<M> {
     fn with(options: PoolOptions, manage: M) -> Self {
         let places = options.size.saturating_add(options.overflow);
         let permits = Semaphore::new(places.min(Semaphore::MAX_PERMITS / 4));
-        let state = State { idle: Vec::new(), uses: Slab::new(), closed: false, opened: 0, discarded: 0 };
+        let state = State { idle: Vec::new(), uses: Slab::new(), closings: 0, closed: false, opened: 0, discarded: 0 };
         Pool { shared: Arc::new(Shared { manage, options, permits, state: Mutex::new(state), drained: Event::new() }) }
     }
 
@@ -180,42 +188,19 @@ impl<M: Manage> Pool<M> {
     /// # Cancellation
     ///
     /// *Partial effect*: the pool stays closed; idle resources that were not closed yet are dropped.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the first panic of [`Manage::close`] for an idle resource, when the others are closed and all uses have
+    /// ended. Only the call that closes the resource does. When polled outside of any tree, if no adapter was installed.
     pub async fn close(&self, grace: Duration) -> usize {
-        let shared = &self.shared;
-        let (idle, first) = {
-            let mut state = shared.lock();
-            let first = !mem::replace(&mut state.closed, true);
-            let idle = mem::take(&mut state.idle);
-            state.discarded += idle.len() as u64;
-            let drained = state.uses.is_empty();
-            drop(state);
-            if drained {
-                shared.drained.set();
-            }
-            (idle, first)
-        };
-        if first {
-            // All that wait, now or later, get a permit, and see that the pool is closed.
-            shared.permits.add_permits(Semaphore::MAX_PERMITS / 2);
-        }
-        let closing = gather_results(idle.into_iter().map(|idle| shared.discard(idle.resource)));
-        let draining = async {
-            if move_on_after(grace, shared.drained.wait()).await.is_some() {
-                return 0;
-            }
-            let uses: Vec<ScopeHandle> = shared.lock().uses.iter().map(|(_, scope)| scope.clone()).collect();
-            let cut = ScopeHandle::cancel_all(&uses, "the pool is closing");
-            drop(uses);
-            shared.drained.wait().await;
-            cut
-        };
-        join((closing, draining)).await.1
+        drain::close(&self.shared, grace).await
     }
 
     /// Whether the pool is closed, or closing.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.lock().closed
+        self.shared.is_closed()
     }
 
     /// A snapshot.
@@ -339,6 +324,15 @@ impl<M: Manage> Shared<M> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// All that wait, now or later, get a permit, and see that the pool is closed.
+    fn let_all_in(&self) {
+        self.permits.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
     /// Whether a further use would have to wait, behind as many as may wait.
     fn is_busy(&self) -> bool {
         let max = self.options.max_waiting;
@@ -383,7 +377,7 @@ impl<M: Manage> ResourceOwner<M::Resource> for Shared<M> {
     fn leave(&self, number: usize) {
         let mut state = self.lock();
         let scope = state.uses.remove(number);
-        let drained = state.closed && state.uses.is_empty();
+        let drained = state.is_drained();
         drop(state);
         drop(scope);
         if drained {

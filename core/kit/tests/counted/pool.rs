@@ -17,6 +17,7 @@ use foster::{
 use foster_sim::random;
 use futures_lite::FutureExt;
 
+mod closing;
 mod db;
 
 use db::{Failed, Times, Used, id_of, pool, spoil};

@@ -1,0 +1,159 @@
+//! The end of a pool, when something goes wrong or on meanwhile.
+
+use std::any::Any;
+use std::mem;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::db::{Failed, Times, Used, id_of, pool};
+use super::{futures_poll, ms};
+use crate::on_seeds;
+use foster::combine::join;
+use foster::pool::{Manage, Pool, PoolError, PoolOptions, PoolStatistics};
+use foster::{CancelScope, Instant, fail_after, sleep, sleep_forever};
+use futures_lite::FutureExt;
+
+/// A payload that panics again when it is dropped.
+struct Bomb(usize);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the payload of {} is dropped", self.0);
+    }
+}
+
+/// Which bomb it was, without setting it off.
+fn defuse(payload: Box<dyn Any + Send>) -> Option<usize> {
+    let number = payload.downcast_ref().map(|Bomb(number)| *number);
+    mem::forget(payload);
+    number
+}
+
+/// The closings of 1 and 2 panic: at once, and after a while.
+#[derive(Clone, Default)]
+struct Fragile {
+    opened: Arc<AtomicUsize>,
+    closed: Arc<AtomicUsize>,
+}
+
+impl Manage for Fragile {
+    type Resource = usize;
+    type Error = &'static str;
+
+    async fn open(&self) -> Result<usize, &'static str> {
+        Ok(self.opened.fetch_add(1, Ordering::SeqCst))
+    }
+
+    async fn close(&self, number: usize) {
+        if number == 1 {
+            std::panic::panic_any(Bomb(1));
+        }
+        sleep(ms(5)).await;
+        if number == 2 {
+            std::panic::panic_any(Bomb(2));
+        }
+        self.closed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+async fn use_for(pool: &Pool<impl Manage<Error = &'static str>>, time: Duration) -> Used<()> {
+    pool.run(async |_| {
+        sleep(time).await;
+        Ok(())
+    })
+    .await
+}
+
+/// A pool with four idle resources, opened in order.
+async fn fragile() -> (Pool<Fragile>, Fragile) {
+    let manage = Fragile::default();
+    let pool = Pool::new(5, manage.clone());
+    let used = || use_for(&pool, ms(1));
+    let all = join((used(), used(), used(), used())).await;
+    assert!(matches!(all, (Ok(()), Ok(()), Ok(()), Ok(()))));
+    assert_eq!(pool.statistics().idle, 4);
+    (pool, manage)
+}
+
+/// The panic of one closing keeps nobody from being closed, cancelled or waited for; the first one resumes at the end.
+#[test]
+fn a_close_that_panics_closes_the_others() {
+    on_seeds(async || {
+        let (pool, manage) = fragile().await;
+        let start = Instant::now();
+        let hold = async || -> Used<()> {
+            pool.run(async |number| {
+                // Not one of those whose closing panics.
+                assert!(**number == 0 || **number > 2);
+                sleep_forever().await;
+                Ok(())
+            })
+            .await
+        };
+        // It takes the last one that has come back.
+        let (used, closed) = join((hold(), async {
+            sleep(ms(1)).await;
+            let closed = AssertUnwindSafe(pool.close(ms(20))).catch_unwind().await;
+            (closed.map_err(defuse), start.elapsed())
+        }))
+        .await;
+        assert!(matches!(used, Err(Failed::Pool(PoolError::Closed))), "{used:?}");
+        // A millisecond, the grace, and the closing of what was in use.
+        assert_eq!(closed, (Err(Some(1)), ms(26)));
+        let PoolStatistics { idle, in_use, opened, discarded, .. } = pool.statistics();
+        assert_eq!((idle, in_use, opened, discarded, manage.closed.load(Ordering::SeqCst)), (0, 0, 4, 4, 2));
+        assert_eq!(pool.close(ms(0)).await, 0);
+    });
+}
+
+/// L35: foreign code drops the call when a panic is kept already. It fails the scope around.
+#[test]
+fn a_kept_panic_of_a_close_is_not_lost() {
+    on_seeds(async || {
+        let (pool, manage) = fragile().await;
+        let dropped = CancelScope::new().run(async {
+            let mut closing = Box::pin(pool.close(ms(20)));
+            assert!(futures_poll(closing.as_mut()).await);
+            drop(closing);
+            sleep_forever().await;
+        });
+        let out = AssertUnwindSafe(fail_after(ms(50), dropped)).catch_unwind().await;
+        assert_eq!(out.map_err(defuse).unwrap_err(), Some(1));
+        assert_eq!(manage.closed.load(Ordering::SeqCst), 0);
+        // The others are gone, and nobody waits for them.
+        assert_eq!(fail_after(ms(1), pool.close(ms(0))).await.unwrap(), 0);
+    });
+}
+
+/// Whoever closes the pool is told when everything has ended, also what another one closes.
+#[test]
+fn closing_twice_waits_for_the_same_end() {
+    on_seeds(async || {
+        let (pool, server) = pool(PoolOptions::new().size(1), Times { close: 100, ..Times::default() });
+        id_of(&pool).await.unwrap();
+        let start = Instant::now();
+        let close = async |delay: u64, grace: u64| {
+            sleep(ms(delay)).await;
+            (pool.close(ms(grace)).await, start.elapsed(), server.open())
+        };
+        let ended = (0, ms(100), 0);
+        assert_eq!(join((close(0, 500), close(10, 500), close(20, 0))).await, (ended, ended, ended));
+    });
+    // Without the first one, there is nothing left to wait for.
+    on_seeds(async || {
+        let (pool, server) = pool(PoolOptions::new().size(1), Times { close: 100, ..Times::default() });
+        id_of(&pool).await.unwrap();
+        let mut first = Box::pin(pool.close(ms(500)));
+        assert!(futures_poll(first.as_mut()).await);
+        let second = async { fail_after(ms(50), pool.close(ms(500))).await.unwrap() };
+        let start = Instant::now();
+        let (cut, ()) = join((second, async {
+            sleep(ms(10)).await;
+            drop(first);
+        }))
+        .await;
+        assert_eq!((cut, start.elapsed(), server.open(), server.closed()), (0, ms(10), 0, 0));
+    });
+}
