@@ -183,7 +183,8 @@ impl<M: Manage> Pool<M> {
     /// back. Uses that go on when `grace` is over are cancelled. Returns when everything has ended, with the number of
     /// uses that were cancelled.
     ///
-    /// Calling it again waits for the same end, and may shorten the grace.
+    /// Calling it again waits for the same end, and may shorten the grace. A use that is still looking for a resource, or
+    /// opens one, gets none: what it has found is closed, and it ends with [`PoolError::Closed`].
     ///
     /// # Cancellation
     ///
@@ -271,21 +272,47 @@ async fn find<M: Manage>(
     while let Some(Idle { mut resource, opened }) = idle {
         // From here to the end of the check it is nobody's: cut short, it is dropped.
         let counted = Discarded(&shared);
-        if !shared.is_old(opened) && shared.manage.is_alive(&mut resource).await {
+        // If the pool was closed meanwhile, nobody gets it, either.
+        if !shared.is_old(opened) && shared.manage.is_alive(&mut resource).await && !shared.is_closed() {
             mem::forget(counted);
             return Ok(Pooled::new(resource, opened, slot));
         }
         drop(counted);
-        match &closing {
-            None => shared.discard(resource).await,
-            Some(closing) => slot = discard_in_place(&shared, resource, slot, closing).await,
-        }
+        slot = discard_found(&shared, resource, slot, closing.as_ref()).await;
         checkpoint_if_cancelled().await;
         idle = shared.lock().idle.pop();
     }
+    if shared.is_closed() {
+        return Err(PoolError::Closed);
+    }
     let resource = shared.manage.open().await.map_err(PoolError::Open)?;
-    shared.lock().opened += 1;
+    let closed = {
+        let mut state = shared.lock();
+        state.opened += 1;
+        state.discarded += u64::from(state.closed);
+        state.closed
+    };
+    if closed {
+        drop(discard_found(&shared, resource, slot, closing.as_ref()).await);
+        return Err(PoolError::Closed);
+    }
     Ok(Pooled::new(resource, Instant::now(), slot))
+}
+
+/// Closes a resource that its finder does not get, here or in the use; see [`acquire`].
+async fn discard_found<M: Manage>(
+    shared: &Arc<Shared<M>>,
+    resource: M::Resource,
+    slot: PoolSlot<M::Resource>,
+    closing: Option<&Closing>,
+) -> PoolSlot<M::Resource> {
+    match closing {
+        Some(closing) => discard_in_place(shared, resource, slot, closing).await,
+        None => {
+            shared.discard(resource).await;
+            slot
+        }
+    }
 }
 
 /// Has the use close a resource. The closing goes on when this is cut short, and keeps the place until it is over: there

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::db::{Failed, Times, Used, id_of, pool};
+use super::db::{Failed, Times, Used, id_of, pool, spoil};
 use super::{futures_poll, ms};
 use crate::on_seeds;
 use foster::combine::join;
@@ -156,4 +156,33 @@ fn closing_twice_waits_for_the_same_end() {
         .await;
         assert_eq!((cut, start.elapsed(), server.open(), server.closed()), (0, ms(10), 0, 0));
     });
+}
+
+/// A use that opens or checks a resource while the pool is closed does not get it: it is closed.
+#[test]
+fn a_closed_pool_hands_nothing_out() {
+    for limit in [ms(200), Duration::MAX] {
+        for dead in [None, Some(false), Some(true)] {
+            on_seeds(async || {
+                let times = Times { open: 50, check: 50, close: 7, ..Times::default() };
+                let (pool, server) = pool(PoolOptions::new().size(1).acquire_timeout(limit), times);
+                match dead {
+                    None => {}
+                    Some(false) => drop(id_of(&pool).await.unwrap()),
+                    Some(true) => spoil(&pool).await,
+                }
+                let start = Instant::now();
+                let (used, closed) = join((id_of(&pool), async {
+                    sleep(ms(10)).await;
+                    let cut = pool.close(ms(500)).await;
+                    (cut, start.elapsed(), server.open(), pool.statistics())
+                }))
+                .await;
+                assert!(matches!(used, Err(Failed::Pool(PoolError::Closed))), "{used:?}");
+                let (cut, at, open, PoolStatistics { in_use, opened, discarded, .. }) = closed;
+                assert_eq!((cut, at, open, in_use, opened, discarded), (0, ms(57), 0, 0, 1, 1));
+                assert_eq!(server.closed(), 1);
+            });
+        }
+    }
 }
