@@ -394,7 +394,11 @@ impl<M: Manage> ResourceOwner<M::Resource> for Shared<M> {
             match resource {
                 None => mem::forget(counted),
                 // In its finalizer already, with a budget.
-                Some(resource) => self.manage.close(resource).await,
+                Some(resource) => {
+                    self.manage.close(resource).await;
+                    // Before the place is free: who waits for that, as the end of the pool does, may look at the statistics.
+                    drop(counted);
+                }
             }
             // Last: whoever gets the place finds the resource.
             drop(pooled);

@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::mem;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use super::db::{Failed, Times, Used, id_of, pool, spoil};
@@ -185,4 +186,48 @@ fn a_closed_pool_hands_nothing_out() {
             });
         }
     }
+}
+
+/// Looks at the pool in the very moment in which it wakes whoever closes it.
+struct Watcher {
+    pool: Pool<Fragile>,
+    seen: Mutex<Vec<PoolStatistics>>,
+    waker: Waker,
+}
+
+impl Wake for Watcher {
+    fn wake(self: Arc<Self>) {
+        let statistics = self.pool.statistics();
+        self.seen.lock().unwrap().push(statistics);
+        self.waker.wake_by_ref();
+    }
+}
+
+/// What was discarded is counted before its place is free: on several threads, whoever waits for that looks at once.
+#[test]
+fn what_is_discarded_is_counted_before_its_place_is_free() {
+    on_seeds(async || {
+        let pool = Pool::new(1, Fragile::default());
+        let (used, seen) = join((use_for(&pool, ms(10)), async {
+            sleep(ms(1)).await;
+            let mut closing = Box::pin(pool.close(ms(500)));
+            let seen = std::future::poll_fn(|cx| {
+                let watcher = Watcher { pool: pool.clone(), seen: Mutex::default(), waker: cx.waker().clone() };
+                std::task::Poll::Ready(Arc::new(watcher))
+            })
+            .await;
+            let waker = Waker::from(seen.clone());
+            let cut = std::future::poll_fn(|_| closing.as_mut().poll(&mut Context::from_waker(&waker))).await;
+            assert_eq!(cut, 0);
+            seen
+        }))
+        .await;
+        used.unwrap();
+        let seen = seen.seen.lock().unwrap();
+        // The end of the uses was among them.
+        assert!(seen.iter().any(|statistics| statistics.in_use == 0), "{seen:?}");
+        for PoolStatistics { in_use, opened, discarded, .. } in seen.iter() {
+            assert_eq!(in_use + *discarded as usize, *opened as usize);
+        }
+    });
 }
