@@ -27,6 +27,7 @@ use foster_core::sync::{Event, Promise};
 use foster_core::thread::block_on;
 use foster_core::{CancelScope, Cancelled, Nursery, NurseryOptions, ScopeHandle};
 
+use crate::payload::{catch_drop, drop_payload};
 use task::{Kept, join};
 
 pub use task::{PortalError, PortalStartError, PortalTask};
@@ -109,14 +110,19 @@ where
             Err(_) => portal.cancel("the body of the portal has panicked"),
         };
         let hosted = thread.join();
-        match output {
-            Ok(output) => {
-                if let Err(payload) = hosted {
-                    panic::resume_unwind(payload);
-                }
-                output
+        // What does not come out is dropped before a panic resumes: its destructor may panic as well.
+        match (output, hosted) {
+            (Ok(output), Ok(())) => output,
+            (Ok(output), Err(payload)) => {
+                catch_drop(output);
+                panic::resume_unwind(payload)
             }
-            Err(payload) => panic::resume_unwind(payload),
+            (Err(payload), hosted) => {
+                if let Err(later) = hosted {
+                    drop_payload(later);
+                }
+                panic::resume_unwind(payload)
+            }
         }
     })
 }
@@ -216,14 +222,24 @@ impl Portal {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
+        match self.call_guarded(future)? {
+            Ok(value) => Ok(value),
+            Err(payload) => panic::resume_unwind(payload),
+        }
+    }
+
+    /// As [`call`](Portal::call), with the panic of `future` as a value.
+    #[track_caller]
+    fn call_guarded<T, F>(&self, future: F) -> Result<thread::Result<T>, PortalError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         refuse_in_tree();
         let nursery = self.nursery()?;
         let child = nursery.child().named(std::any::type_name::<F>());
         let task = child.try_spawn(Guarded { future }).map_err(|_| PortalError::Closed)?;
-        match join(task)? {
-            Ok(value) => Ok(value),
-            Err(payload) => panic::resume_unwind(payload),
-        }
+        join(task)
     }
 
     /// Spawns `future` as a task into the tree, and goes on.
@@ -261,8 +277,10 @@ impl Portal {
     /// # Errors
     ///
     /// * [`PortalStartError::NotReady`]: the task has ended without having said that it is ready; with what it
-    ///   returned.
-    /// * [`PortalStartError::Portal`]: the portal was closed before, or the task was cancelled with it.
+    ///   returned. What it says after the portal was cancelled is not heard: [`Started::started`] returns `false`, and
+    ///   drops the value.
+    /// * [`PortalStartError::Portal`]: the portal was closed before, or the task was cancelled with it, and has returned
+    ///   nothing.
     ///
     /// # Panics
     ///
@@ -305,16 +323,24 @@ impl Portal {
         let nursery = self.nursery()?.clone();
         let kept = Kept::default();
         let keep = kept.clone();
-        let started = self
-            .call(async move { nursery.start_task(move |status| Keeping { future: child(status), kept: keep }).await });
-        match started {
-            Ok(Ok((value, task))) => Ok((value, PortalTask::new(task, kept))),
-            Ok(Err(_)) => Err(match kept.take() {
-                Some(value) => PortalStartError::NotReady(value),
-                None => PortalStartError::Portal(PortalError::Closed),
-            }),
-            Err(error) => Err(PortalStartError::Portal(error)),
-        }
+        let start =
+            async move { nursery.start_task(move |status| Keeping { future: child(status), kept: keep }).await };
+        let error = match self.call_guarded(start) {
+            Ok(Ok(Ok((value, task)))) => return Ok((value, PortalTask::new(task, kept))),
+            Ok(Ok(Err(_))) => PortalError::Closed,
+            Ok(Err(payload)) => {
+                // It has returned, and then a finalizer of it has panicked: the destructor of its value may, too.
+                catch_drop(kept.take());
+                panic::resume_unwind(payload)
+            }
+            // The caller's part in the tree was cut off. The task itself may have gone on, in a shield, to its end.
+            Err(error @ PortalError::Cancelled(_)) => error,
+            Err(error) => return Err(PortalStartError::Portal(error)),
+        };
+        Err(match kept.take() {
+            Some(value) => PortalStartError::NotReady(value),
+            None => PortalStartError::Portal(error),
+        })
     }
 
     /// Lets nothing in any more; what was started goes on, and the host waits for it.

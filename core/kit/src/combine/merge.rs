@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 
 use super::turns_without_budget::TurnsWithoutBudget;
+use crate::payload::drop_payload;
 use foster_core::is_cancelled;
 use foster_core::leaf;
 use foster_core::leaf::{ReadyMember, ReadyQueue};
@@ -147,8 +148,16 @@ impl<S: Stream> Stream for Merge<S> {
                     // First: the destructor of the stream may panic, and it has ended even so.
                     this.open -= 1;
                     let dropped = panic::catch_unwind(AssertUnwindSafe(|| this.streams[key] = None));
-                    // Of two panics, the first.
-                    if let Err(payload) = ended.map(drop).and(dropped) {
+                    // Of two panics, the first. The other's payload goes before that resumes: its destructor may panic, too.
+                    let payload = match (ended, dropped) {
+                        (Err(first), Err(later)) => {
+                            drop_payload(later);
+                            Some(first)
+                        }
+                        (Err(payload), Ok(())) | (Ok(_), Err(payload)) => Some(payload),
+                        (Ok(_), Ok(())) => None,
+                    };
+                    if let Some(payload) = payload {
                         panic::resume_unwind(payload);
                     }
                 }

@@ -139,9 +139,9 @@ impl From<PortalError> for io::Error {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PortalStartError<T> {
-    /// It has ended without having said that it is ready, and returned this.
+    /// It has ended without having said that it is ready, or said so when the portal had cancelled it, and returned this.
     NotReady(T),
-    /// The portal is closed, or has cancelled it.
+    /// The portal is closed, or has cancelled it before it returned anything.
     Portal(PortalError),
 }
 

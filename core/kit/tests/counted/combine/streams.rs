@@ -127,6 +127,43 @@ fn merge_ends_though_the_destructor_of_a_stream_has_panicked() {
     });
 }
 
+/// Of two panics the one that resumes is alone: the payload of the other, whose destructor may panic, is gone by then.
+#[test]
+fn merge_drops_the_payload_of_a_later_panic_before_the_first_resumes() {
+    /// Notes whether its destructor, which panics, has met a panic that was going on.
+    struct Bomb(Arc<AtomicBool>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.store(true, Ordering::SeqCst);
+            } else {
+                std::panic::resume_unwind(Box::new("payload"));
+            }
+        }
+    }
+    struct Ended(Arc<AtomicBool>);
+    impl Stream for Ended {
+        type Item = u8;
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u8>> {
+            std::panic::resume_unwind(Box::new("poll"))
+        }
+    }
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new(Bomb(self.0.clone())));
+        }
+    }
+    on_seeds(async || {
+        let met = Arc::new(AtomicBool::new(false));
+        let mut merged = merge([Ended(met.clone())]);
+        let next =
+            poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| Pin::new(&mut merged).poll_next(cx))).map(drop)));
+        let payload = next.await.unwrap_err();
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"poll"));
+        assert!(!met.load(Ordering::SeqCst), "it was dropped while the first went on");
+    });
+}
+
 /// Only streams that were woken are polled.
 #[test]
 fn merge_polls_what_was_woken() {
