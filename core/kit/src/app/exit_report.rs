@@ -15,11 +15,14 @@ pub enum ExitCause {
     /// Its body has returned by itself.
     Finished,
     /// This signal asked it to stop, and all had ended within the grace; or there was no grace, and no graceful work that
-    /// was cut off.
+    /// was cut off, however long the finalizers took.
     Stopped(Signal),
-    /// This signal asked it to stop, and the grace was over before all had ended: graceful work was cut off.
+    /// This signal asked it to stop, and the grace was over before all had ended: graceful work was cut off, or something
+    /// that a stop does not cut went on beyond the grace, such as a finalizer, a shield or a thread. Without a grace,
+    /// graceful work was cut off.
     CutOff(Signal),
-    /// A second signal, this one, came within the grace: graceful work was cut off.
+    /// A second signal, this one, came within the grace, before all had ended: graceful work was cut off, or something that
+    /// a stop does not cut was still going on, such as a finalizer, a shield or a thread.
     Forced(Signal),
 }
 
@@ -43,8 +46,8 @@ impl fmt::Display for ExitCause {
 /// |---|---|
 /// | the body has returned an error, whatever was asked meanwhile | 1 |
 /// | finished; stopped within the grace, as service managers expect it | 0 |
-/// | the grace was over, or without one graceful work was cut off | 124, which `timeout(1)` of GNU coreutils gives when the time is over |
-/// | a second signal | 128 + its number, as a shell reports a process that a signal has ended; 130 for one without |
+/// | the grace was over before all had ended, or without one graceful work was cut off | 124, which `timeout(1)` of GNU coreutils gives when the time is over |
+/// | a second signal came before all had ended | 128 + its number, as a shell reports a process that a signal has ended; 130 for one without |
 #[derive(Debug)]
 #[must_use = "it has the exit code"]
 pub struct ExitReport<T> {

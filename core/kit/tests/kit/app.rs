@@ -35,9 +35,13 @@ impl Log {
 
 /// Signals at these seconds.
 fn at<const N: usize>(times: [u64; N]) -> impl Stream<Item = Signal> {
+    at_each(&times)
+}
+
+fn at_each(times: &[u64]) -> impl Stream<Item = Signal> + use<> {
     let (sender, receiver) = unbounded();
     for at in times {
-        sender.try_send(at).unwrap();
+        sender.try_send(*at).unwrap();
     }
     drop(sender);
     Timed { receiver, sleep: None }
@@ -164,6 +168,32 @@ fn without_a_grace_only_graceful_work_is_cut_off() {
     ends(124, || Box::pin(graceful(forever())));
     ends(124, || Box::pin(children(|| graceful(forever()))));
     ends(124, || Box::pin(graceful(children(forever))));
+}
+
+/// L22: what a stop does not cut counts as well if it goes on beyond the grace, though there was no graceful work; without
+/// a grace it does not.
+#[test]
+fn a_finalizer_that_goes_on_beyond_the_grace_is_told_by_the_cause() {
+    let ends = |signals: &'static [u64], grace: u64, cause: ExitCause| {
+        run(async move {
+            let log = Log::default();
+            let end = log.clone();
+            let ended = app(at_each(signals), async move {
+                defer_within(secs(9), async move {
+                    sleep(secs(4)).await;
+                    end.add("finalized");
+                });
+                sleep_forever().await
+            });
+            let ended = ended.grace(secs(grace)).patience(secs(60)).await;
+            assert_eq!(ended.cause(), &cause, "signals at {signals:?}, and a grace of {grace} s");
+            assert_eq!(log.entries(), [(7, "finalized")]);
+        });
+    };
+    ends(&[3], 5, ExitCause::Stopped(Signal::TERMINATE));
+    ends(&[3], 2, ExitCause::CutOff(Signal::TERMINATE));
+    ends(&[3], 0, ExitCause::Stopped(Signal::TERMINATE));
+    ends(&[3, 5], 50, ExitCause::Forced(Signal::TERMINATE));
 }
 
 /// L6: a second signal cuts it off at once; a third changes nothing.
