@@ -16,8 +16,6 @@ pub(super) struct Feed<I, M, F, T> {
     taken: usize,
     limit: usize,
     pub(super) group: Group<Keeping<F, T>, KeptOutcome<T>>,
-    /// Called with what a branch has left and nobody has taken.
-    lost: fn(T),
     /// How many inputs may still be taken in this turn.
     turn: usize,
 }
@@ -29,9 +27,9 @@ where
     F: Future<Output = T>,
 {
     #[track_caller]
-    pub(super) fn new(name: &'static str, limit: usize, inputs: I, map: M, lost: fn(T)) -> Self {
+    pub(super) fn new(name: &'static str, limit: usize, inputs: I, map: M) -> Self {
         assert!(limit > 0, "`{name}` with a limit of zero would never begin; for no limit say `usize::MAX`");
-        Feed { inputs: Some(inputs), map, taken: 0, limit, group: Group::new(), lost, turn: 0 }
+        Feed { inputs: Some(inputs), map, taken: 0, limit, group: Group::new(), turn: 0 }
     }
 
     pub(super) fn begin_poll(&mut self, cx: &mut Context<'_>) {
@@ -39,9 +37,10 @@ where
         self.turn = TURN;
     }
 
-    /// The next value, with the index of its input; `None` when no branch is left and none will come.
-    pub(super) fn poll_next(&mut self) -> Poll<Option<(usize, T)>> {
-        self.fill();
+    /// The next value, with the index of its input; `None` when no branch is left and none will come. `lost` is called with
+    /// what a branch has left and nobody takes.
+    pub(super) fn poll_next(&mut self, lost: fn(T)) -> Poll<Option<(usize, T)>> {
+        self.fill(lost);
         match self.group.poll_next_kept() {
             // Cancelled code takes no inputs; it is stopped here.
             Poll::Ready(None) if self.has_room() => {}
@@ -54,14 +53,14 @@ where
         Poll::Pending
     }
 
-    fn fill(&mut self) {
+    fn fill(&mut self, lost: fn(T)) {
         while self.turn > 0 && self.has_room() && !self.group.fate().is_held_off() {
             self.turn -= 1;
             let Some(inputs) = self.inputs.as_mut() else { return };
             let map = &mut self.map;
             match self.group.guard(|| inputs.next().map(map)) {
                 Some(Some(future)) => {
-                    self.group.push_keeping(self.taken, future, self.lost);
+                    self.group.push_keeping(self.taken, future, lost);
                     self.taken += 1;
                 }
                 Some(None) => {

@@ -59,7 +59,7 @@ where
     F: Future<Output = Result<T, E>>,
     E: Debug,
 {
-    let feed = Feed::new("map_concurrent", limit, inputs.into_iter(), map, error_later);
+    let feed = Feed::new("map_concurrent", limit, inputs.into_iter(), map);
     MapConcurrent { feed, values: Ordered::new(0), error: KeptOutcome::new(later) }
 }
 
@@ -94,7 +94,7 @@ where
     M: FnMut(I::Item) -> F,
     F: Future<Output = T>,
 {
-    let feed = Feed::new("map_concurrent_results", limit, inputs.into_iter(), map, drop);
+    let feed = Feed::new("map_concurrent_results", limit, inputs.into_iter(), map);
     MapConcurrentResults { feed, values: Ordered::new(0) }
 }
 
@@ -143,8 +143,7 @@ where
     F: Future<Output = R>,
     R: Each<O>,
 {
-    let lost = |result: R| result.failed().into_iter().for_each(R::lost);
-    let feed = Feed::new("for_each_concurrent", limit, inputs.into_iter(), work, lost);
+    let feed = Feed::new("for_each_concurrent", limit, inputs.into_iter(), work);
     ForEachConcurrent { feed, failed: KeptOutcome::new(R::lost) }
 }
 
@@ -221,7 +220,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         this.feed.begin_poll(cx);
-        while let Some((input, result)) = ready!(this.feed.poll_next()) {
+        while let Some((input, result)) = ready!(this.feed.poll_next(error_later)) {
             match result {
                 Ok(value) => this.values.put(input, value),
                 Err(error) => {
@@ -266,7 +265,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         this.feed.begin_poll(cx);
-        while let Some((input, value)) = ready!(this.feed.poll_next()) {
+        while let Some((input, value)) = ready!(this.feed.poll_next(drop)) {
             this.values.put(input, value);
         }
         if this.feed.group.fate().is_cut() { Poll::Pending } else { Poll::Ready(this.values.take()) }
@@ -299,8 +298,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         let this = self.get_mut();
+        let lost = |result: R| result.failed().into_iter().for_each(R::lost);
         this.feed.begin_poll(cx);
-        while let Some((_, result)) = ready!(this.feed.poll_next()) {
+        while let Some((_, result)) = ready!(this.feed.poll_next(lost)) {
             if let Some(failed) = result.failed() {
                 if let Some(failed) = this.failed.keep(failed) {
                     this.feed.group.guard(|| R::lost(failed));
