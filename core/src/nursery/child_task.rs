@@ -98,7 +98,9 @@ where
         let output = body.as_mut().take();
         let ended = errors_of::<E>(above).child_ended(above, node, closed, output, || node.is_wanted());
         let status = status_of(&ended);
-        ended.err().into_iter().for_each(|error| body.as_mut().put(error));
+        if let Err(error) = ended {
+            body.put(error);
+        }
         status
     }
 

@@ -18,7 +18,8 @@ use crate::tree::current;
 /// Runs `work` on a thread that may block; a caller that is cancelled abandons it.
 ///
 /// The job is *not* in the tree: after a cancellation it goes on, even beyond the end of the run, and its result or
-/// panic is dropped: code that is cancelled is not given it, also where it has to wait for something else. Only for work that is harmless when nobody knows whether it is still going on. Inside,
+/// panic is dropped: code that is cancelled is not given it, also where it has to wait for something else. Only for work
+/// that is harmless when nobody knows whether it is still going on. Inside,
 /// [`thread::is_cancelled`](super::is_cancelled) tells that it was abandoned.
 ///
 /// # Errors
