@@ -67,6 +67,7 @@
 //! # });
 //! ```
 
+pub(crate) mod arrival;
 pub(crate) mod checkpoint_if_cancelled;
 mod operation;
 pub(crate) mod ready_queue;
@@ -221,7 +222,7 @@ impl Gate {
     /// case or does nothing. It has not started after this.
     #[inline]
     pub fn poll_unless_cancelled(&mut self) -> Poll<()> {
-        let arrival = current::arrives_at(self.what, !self.started);
+        let arrival = arrival::arrives_at(self.what, !self.started);
         self.shown = arrival.noted;
         if arrival.cancelled { Poll::Pending } else { Poll::Ready(()) }
     }
@@ -232,7 +233,7 @@ impl Drop for Gate {
     fn drop(&mut self) {
         if self.shown {
             // The operation is over, and the code goes on to another in the same poll.
-            current::waits_no_more(self.what);
+            arrival::waits_no_more(self.what);
         }
     }
 }

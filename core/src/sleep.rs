@@ -12,6 +12,7 @@ use futures_core::Stream;
 use crate::Instant;
 use crate::checkpoint::{YieldNow, yield_now};
 use crate::leaf::Gate;
+use crate::leaf::arrival::arrives_at;
 use crate::runtime::Runtime;
 use crate::tree::Tree;
 use crate::tree::current;
@@ -156,7 +157,7 @@ impl Future for SleepForever {
     type Output = std::convert::Infallible;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        current::arrives_at("sleep_forever", false);
+        arrives_at("sleep_forever", false);
         Poll::Pending
     }
 }

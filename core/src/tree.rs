@@ -63,7 +63,8 @@
 //! They are cited in the code as `Invariant n`.
 //!
 //! 1. A thread locks one node at a time, and under a lock only plain data is moved (L36). So there is no lock order
-//!    among nodes. Below a node the queue of timers may be locked, or the counts of what was cut off. The one exception
+//!    among nodes. Below a node the queue of timers may be locked, or the counts of what was cut off; above it that which lets
+//!    one thread at a time fire what is due (`timers.rs`). The one exception
 //!    is a child of `start` that moves to another nursery: the target, the old parent and the child are locked
 //!    together, in this order (`nursery/start.rs`, `Route::take`), and then each scope below the child, under the lock
 //!    of its parent (`NodeRef::inherit_anew`). No handle to the old parent exists, so it is never a target itself, and

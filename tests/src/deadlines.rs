@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use foster::checkpoint_if_cancelled;
+use foster::cleanup::defer_within;
 use foster::error::JoinError;
 use foster::scope::ReasonKind;
 use foster::{
@@ -385,12 +386,10 @@ pub async fn of_two_deadlines_that_passed_unseen_the_outer_one_wins() {
         let _cancelled = inner
             .run(async {
                 checkpoint().await;
-                // Where time stands still, both have passed from the beginning.
                 let now = Instant::now();
-                let apart = if time_is_virtual() { ms(0) } else { ms(2) };
-                near.set_deadline(now + apart);
-                far.set_deadline(now + apart * 2);
-                be_busy(apart * 3);
+                near.set_deadline(now + ms(2));
+                far.set_deadline(now + ms(4));
+                be_busy(ms(6));
                 checkpoint_if_cancelled().await;
                 log.add("body");
             })
@@ -399,6 +398,64 @@ pub async fn of_two_deadlines_that_passed_unseen_the_outer_one_wins() {
     });
     assert_eq!(outcome.await.unwrap_err().reason().kind(), ReasonKind::Deadline);
     assert_eq!(log.entries().len(), 0);
+}
+
+/// L8, L11, L14: what has become due while the thread was busy happens in the order of its instants. A sleep that was due
+/// before the deadline has ended, one that was due after it has not.
+pub async fn what_passed_unseen_happens_in_the_order_of_its_instants() {
+    for (deadline, due, ends) in [(4, 8, false), (8, 4, true), (6, 6, true)] {
+        let outcome = loop {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let start = Instant::now();
+            let mut in_time = false;
+            let computes = async {
+                // It is polled after the sleep, which waits if it was not due by then.
+                in_time = Instant::now() < start + ms(4);
+                handle.set_deadline(start + ms(deadline));
+                be_busy(ms(12));
+            };
+            let outcome = scope.run(both(sleep_until(start + ms(due)), computes)).await;
+            if in_time {
+                break outcome;
+            }
+        };
+        assert_eq!(outcome.is_ok(), ends, "deadline in {deadline} ms, the sleep in {due} ms");
+    }
+}
+
+/// L8, L11, L14: also if another task computes; and for the hard time of a request, and the budget of a finalizer.
+pub async fn a_sleep_that_was_due_after_an_unseen_deadline_has_not_ended() {
+    let log = Log::new();
+    let Ok(()) = nursery(async |n: Nursery| {
+        for limit in ["deadline", "hard time", "budget"] {
+            let asleep = Flag::new();
+            let (sets, log) = (asleep.clone(), log.clone());
+            let sleeps = async move {
+                sets.set();
+                sleep(ms(8)).await;
+                log.add(limit);
+            };
+            let task = n.spawn(async move {
+                match limit {
+                    "deadline" => _ = move_on_after(ms(4), sleeps).await,
+                    "hard time" => {
+                        let mut scope = CancelScope::new().grace(ms(4));
+                        scope.handle().cancel("its grace begins");
+                        let _cancelled = scope.run(graceful(sleeps)).await;
+                    }
+                    _ => {
+                        let _cut = CancelScope::new().run(async { defer_within(ms(4), sleeps) }).await;
+                    }
+                }
+            });
+            asleep.wait().await;
+            be_busy(ms(12));
+            task.await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(log.entries().len(), 0, "{:?}", log.entries());
 }
 
 /// B046, L18: also if the outer scope is cancelled while the inner one, whose own time is over, is being wound up.
@@ -429,14 +486,11 @@ pub async fn an_outer_deadline_that_passes_during_the_drop_wins() {
     let log = Log::new();
     let start = Instant::now();
     let outer = move_on_at(start + ms(6), async {
-        let _busy = move_on_at(start + ms(3), hold(on_drop(|| _ = be_busy(ms(6))))).await;
+        let _busy = move_on_at(start + ms(3), hold(on_drop(|| be_busy(ms(6))))).await;
         log.add("inner");
     });
-    let outer = outer.await;
-    if !time_is_virtual() {
-        assert!(outer.is_none());
-        assert_eq!(log.entries().len(), 0);
-    }
+    assert!(outer.await.is_none());
+    assert_eq!(log.entries().len(), 0);
 }
 
 /// B047: a scope with a deadline that is cancelled by hand earlier tells of that, not of the deadline.
@@ -707,14 +761,12 @@ pub async fn a_busy_task_stops_at_the_first_checkpoint_behind_its_deadline() {
     let log = Log::new();
     let outcome = move_on_after(ms(3), async {
         checkpoint().await;
-        if !be_busy(ms(6)) {
-            return;
-        }
+        be_busy(ms(6));
         assert!(is_cancelled());
         checkpoint_if_cancelled().await;
         log.add("behind it");
     });
-    assert_eq!(outcome.await.is_some(), time_is_virtual());
+    assert!(outcome.await.is_none());
     assert_eq!(log.entries().len(), 0);
 }
 
@@ -860,6 +912,8 @@ macro_rules! deadlines_suite {
             of_nested_timeouts_with_one_deadline_the_outer_one_fires,
             a_hard_timeout_says_nothing_about_an_outer_cancel,
             of_two_deadlines_that_passed_unseen_the_outer_one_wins,
+            what_passed_unseen_happens_in_the_order_of_its_instants,
+            a_sleep_that_was_due_after_an_unseen_deadline_has_not_ended,
             an_outer_cancel_during_the_end_of_an_inner_timeout_wins,
             an_outer_deadline_that_passes_during_the_drop_wins,
             a_scope_cancelled_before_its_deadline_tells_of_the_cancel,

@@ -42,3 +42,4 @@ pub mod threads;
 pub mod values;
 
 pub use harness::{check, check_beside};
+pub use running::witness::computing_passes_time_by;

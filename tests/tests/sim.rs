@@ -9,6 +9,7 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = ()>,
 {
+    foster_conformance::computing_passes_time_by(|time| foster_sim::clock().jump(time));
     foster_conformance::check(name, || {
         foster_sim::test(name, SEEDS, &body);
         foster_sim::Builder::new(0).unwatched().test(name, SEEDS, &body);

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
@@ -13,11 +13,12 @@ use shuttle::thread;
 
 use super::{Count, Threads, check, ended};
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
-use crate::tree::Tree;
+use crate::tree::flags::CANCELLED;
 use crate::tree::shared::Target;
 use crate::tree::timers::{Sleeper, TimerKey};
 use crate::tree::waiting::WaitingCode;
-use crate::{Instant, Nursery, move_on_at, nursery, sleep, yield_now};
+use crate::tree::{Tree, current};
+use crate::{Instant, Nursery, move_on_at, nursery, sleep, sleep_until, yield_now};
 
 const fn at(nanos: u64) -> Instant {
     Instant::from_nanos(nanos)
@@ -235,6 +236,45 @@ fn each_timer_fires_whatever_others_come_and_go() {
         }
         while time.fires() {}
         assert!(left.iter().all(|entry| entry.fired.get() == 1), "each fires once");
+    });
+}
+
+/// L8, L11, L14: a deadline passes, and then the end of a sleep in it, before anybody looks at the clock; then several threads
+/// look at once. The sleep has not ended for any of them, and for each that has looked the code is cancelled.
+///
+/// Fails without `let _alone = self.firing.lock();` in `Timers::take_due`, without `until = key.at;` there, and if
+/// `next` is stored in front of `if first == due.marked.len()`.
+#[test]
+fn a_sleep_that_was_due_after_a_deadline_does_not_end() {
+    check(|| {
+        let (time, host) = host();
+        let lookers = Arc::new(Mutex::new(Vec::new()));
+        block_on(root(host.clone(), async {
+            let outcome = move_on_at(at(10), async {
+                let (tree, node) = (current::tree().unwrap(), current::try_scope().unwrap());
+                // The second one is not due when they look.
+                let mut sleep = std::pin::pin!(sleep_until(at([20, 40][thread_rng().gen_range(0..2)])));
+                let polled = std::future::poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx)));
+                assert!(polled.await.is_pending());
+                let looker = |_| {
+                    let (time, tree, node) = (time.clone(), tree.clone(), node.clone());
+                    thread::spawn(move || {
+                        time.reaches(at(30));
+                        tree.fire_due();
+                        assert!(node.flagged(CANCELLED), "it has looked");
+                    })
+                };
+                lookers.lock().unwrap().extend([0, 1].map(looker));
+                sleep.await;
+            });
+            assert!(outcome.await.is_none(), "the sleep has ended");
+        }));
+        for looker in std::mem::take(&mut *lookers.lock().unwrap()) {
+            looker.join().unwrap();
+        }
+        let threads = host.threads.clone();
+        drop(host);
+        ended(&threads);
     });
 }
 

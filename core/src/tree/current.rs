@@ -6,7 +6,7 @@
 //!
 //! The frames themselves are in `frames.rs`.
 
-mod checkpoint;
+mod cancelled;
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -23,7 +23,7 @@ use crate::reason::{Origin, Reason, ReasonKind};
 
 pub(crate) use super::frames::{DEFAULT_ROOT, depth, enter, enter_inline, innermost, is_inside, with_tree};
 pub(crate) use super::no_context::no_context_for;
-pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, waits_no_more};
+pub(crate) use cancelled::{is_cancelled, is_clear, is_known_to_be_cancelled, is_watched};
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree. No lock may be held.
 pub(crate) fn try_scope() -> Option<NodeRef> {

@@ -25,37 +25,29 @@ impl Tree {
     /// due at an instant has happened for all code that looks at the clock after it, whether or not the host's timer
     /// has fired.
     ///
-    /// No lock may be held: wakers are called. It does not arm the timer again; if another thread fires at the same
-    /// time, this may return before that one is done.
+    /// No lock may be held: wakers are called. It does not arm the timer again. If another thread fires at the same time, this
+    /// waits until that one has marked what was due; it may still be waking.
     pub(crate) fn fire_due(&self) {
-        // The fast path, of each operation in code with a deadline: one load, and one look at the clock; without any
-        // timer, not even that. A stale `next` is one that was right a moment ago: an insertion that this thread has
+        // The fast path, of each operation in code with a deadline: one load, and one look at the clock. A stale `next` is one that was right a moment ago: an insertion that this thread has
         // to see came before, in its own order or by a wake-up.
         let next = self.timers.next.load();
-        if next == Instant::NEVER {
+        if next == Instant::NEVER || next > self.now() {
             return;
         }
-        let now = self.now();
-        if next > now {
-            return;
-        }
-        // L12: the code that slept is runnable from here on, before anything is requested; but it runs only after that.
-        // So it gets its one poll, in which it finds that its sleep has ended.
-        let Due { sleeps, missed, requests } = self.timers.take_due(now, WaitingCode::claim);
+        // L12: code that slept is runnable from the end of its sleep on, before anything of the same instant or a later one
+        // is requested; but it runs only after that. So it gets its one poll, in which it finds that its sleep has ended.
+        // L11: no wake-up comes between two marks.
         let mut wakes = DriverWakes::default();
-        // L11: marked one after the other, with no wake-up in between; so their order makes no difference to any
-        // code.
-        for node in &requests {
-            node.timer_fired(now, &mut wakes);
-        }
-        // L11: wake-ups of this instant before those of its requests; and all of them after all marks. `requests` may hold
-        // the last references to scopes.
+        let mark = |node: &NodeRef, at| node.timer_fired(at, &mut wakes);
+        let Due { sleeps, missed, marked } = self.timers.take_due(self.now(), WaitingCode::claim, mark);
+        // L11: wake-ups of an instant before those of its requests; and all of them after all marks. `marked` may hold the last
+        // references to scopes.
         wake_each(sleeps);
         wakes.wake();
         // A sleep that was missed is over in other code, where it may be polled next, and by a combinator that polls only
         // what was woken: as for every waiter that is passed over.
         without_counting(|| wake_each(missed));
-        catch_drop(requests);
+        catch_drop(marked);
     }
 }
 
@@ -164,8 +156,6 @@ impl NodeRef {
     /// might make a difference. No lock may be held.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        // Another thread may have found the timers due and be marking scopes at this moment: then this one is cancelled a
-        // moment later.
         if self.flags_of(CANCELLED | TIMED) == TIMED {
             self.tree().into_iter().for_each(|tree| tree.fire_due());
         }

@@ -115,7 +115,8 @@ impl NodeRef {
     ///
     /// Level by level, parents before what is inside them: so the verdict about a scope can build on that of the
     /// scope around it (L12.2), and of two scopes the outer one is never found to be going on when the inner one is
-    /// cancelled. It stops where nothing changes, so a second request costs little.
+    /// cancelled. It stops where nothing changes, so a second request costs little. No reference is dropped before
+    /// `wakes`: the timers hold a lock of theirs meanwhile.
     ///
     /// `number` is that of the request in the tree. With `all`, scopes to which nothing was added are visited too: at a
     /// hard time only the clock has changed.
@@ -177,6 +178,7 @@ impl NodeRef {
             }
         }
         judge(&visited);
+        wakes.kept.extend(visited.into_iter().skip(1).map(|visited| visited.node));
     }
 
     /// Does as [`inherit`](NodeRef::inherit), for a task that has moved, with all that is below it, to a parent that

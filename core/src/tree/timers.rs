@@ -10,8 +10,9 @@
 //!
 //! They hold whenever nobody has the lock.
 //!
-//! 1. `next` is the instant of the earliest entry; `NEVER` if there is none. So a thread that asks without the lock
-//!    whether anything may be due is never told "no" too late.
+//! 1. `next` is no later than the earliest entry, nor than what is being taken out and is not marked yet. So a thread that
+//!    asks without the lock whether anything may be due is never told "no" too late. It may be earlier, after a removal: that
+//!    costs one look for nothing.
 //! 2. `armed` is the instant for which the host's timer is armed, or is just being armed by the thread that has taken
 //!    the timer out of `host`; `NEVER` if it has fired, or was never armed. Only [`Timers::arm`] lowers it, and
 //!    only the alarm raises it, to `NEVER`.
@@ -40,15 +41,18 @@
 //! The host may also wake it inside `Timer::arm`. Then the alarm fires what is due, and its own `arm` leaves the rest
 //! to the call further out.
 //!
-//! # What is due together
+//! # The order of what is due
 //!
-//! Everything that is due when a thread looks at the clock is one batch. First the sleeps end, and their code is
-//! runnable; then all requests of the batch are marked; then the sleepers are woken, and those whom the requests
-//! concern. So an operation that ends at the deadline still wins, no user code runs between two marks (L11), and a
-//! deadline further out wins over one further in that falls on the same instant.
+//! Nobody may have looked at the clock for long, while a thread computed. What has become due meanwhile happens instant by instant,
+//! as if somebody had. At each instant the sleeps end first, and their code is runnable; then the requests are marked. So an
+//! operation that ends at the deadline still wins, and a sleep that was due after it is *missed*: code that is cancelled
+//! is given nothing more (L14).
 //!
-//! Whether a sleep ends or is *missed* is decided when its batch is taken out: code that was cancelled before that is
-//! given nothing more (L14).
+//! When all are marked, the sleepers are woken, and those whom the requests concern. So no user code runs between two marks
+//! (L11), and of two deadlines that passed unseen the one further out wins.
+//!
+//! One thread does that at a time (`firing`). Otherwise a second one could end a sleep while the first one is still marking
+//! what was due before it. So when a thread has looked, all that was due is marked, whoever did it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -129,15 +133,15 @@ impl<C, S> Queue<C, S> {
     }
 }
 
-/// The finding of a look at the clock; used where no lock is held.
+/// All that was due; used where no lock is held.
 pub(super) struct Due<C, S> {
     /// The code whose sleeps have ended, earliest first.
     pub(super) sleeps: Vec<Sleeper<C>>,
     /// The code that was cancelled before its sleeps were due: given nothing (L14), and woken all the same, as a waiter
     /// is that was passed over.
     pub(super) missed: Vec<Sleeper<C>>,
-    /// Deadlines and hard times, earliest first.
-    pub(super) requests: Vec<S>,
+    /// The scopes whose deadlines and hard times were marked, earliest first.
+    pub(super) marked: Vec<S>,
 }
 
 /// The timers of a tree; part of the [`Tree`](super::shared::Tree). Used by any thread.
@@ -145,8 +149,11 @@ pub(crate) struct Timers<C, S> {
     /// The one lock. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go), and no node is
     /// locked under it.
     pub(super) queue: PlainMutex<Queue<C, S>>,
-    /// The instant of the earliest entry, to be read without the lock: invariant 1. Changed under the queue's lock. Release
-    /// and Acquire: a thread that was woken after an insertion finds it.
+    /// Held by the thread that takes out what is due, until all of it is marked. Locked before any node, and, as these,
+    /// never while code of the user runs (L36).
+    firing: PlainMutex<()>,
+    /// Until when nothing is due, to be read without the lock: invariant 1. Changed under the queue's lock. Release and
+    /// Acquire: a thread that was woken after an insertion finds it.
     pub(super) next: AtomicInstant,
 }
 
@@ -161,7 +168,11 @@ impl<C, S> Timers<C, S> {
             host: Some(Host { timer, alarm }),
             ended: false,
         };
-        Timers { queue: PlainMutex::new(queue), next: AtomicInstant::new(Instant::NEVER) }
+        Timers {
+            queue: PlainMutex::new(queue),
+            firing: PlainMutex::default(),
+            next: AtomicInstant::new(Instant::NEVER),
+        }
     }
 
     /// Adds an entry. Returns its key, and whether the host's timer may be armed too late for it: then the caller has
@@ -189,10 +200,7 @@ impl<C, S> Timers<C, S> {
             return None;
         };
         crate::live_counts::timer(false);
-        // Invariant 1. The host's timer is left as it is: invariant 3 holds all the more.
-        if key.at <= self.next.load() {
-            self.next.store(queue.earliest());
-        }
+        // `next` and the host's timer are left as they are: invariants 1 and 3 hold all the more.
         Some(target)
     }
 
@@ -224,30 +232,49 @@ impl<C, S> Timers<C, S> {
         }
     }
 
-    /// Takes out what is due at `now`: one batch. `claim` says whether the code that sleeps may be given the end of its
-    /// sleep, and counts that; it takes no lock. Of two threads that come at once each does what it has taken, so the
-    /// second one may return before the first one is done.
-    pub(super) fn take_due(&self, now: Instant, claim: impl Fn(&C) -> bool) -> Due<C, S> {
-        let mut due = Due { sleeps: Vec::new(), missed: Vec::new(), requests: Vec::new() };
+    /// Takes out what is due at `now`, instant by instant, and returns when all of it is marked. `claim` says whether the code
+    /// that sleeps may be given the end of its sleep, and counts that; it takes no lock. `mark` marks a scope whose instant has
+    /// come; it may lock nodes, and runs no code of the user.
+    pub(super) fn take_due(
+        &self,
+        now: Instant,
+        claim: impl Fn(&C) -> bool,
+        mut mark: impl FnMut(&S, Instant),
+    ) -> Due<C, S> {
+        let mut due = Due { sleeps: Vec::new(), missed: Vec::new(), marked: Vec::new() };
+        let _alone = self.firing.lock();
         let mut queue = self.queue.lock();
-        let Queue { entries, missed, .. } = &mut *queue;
-        while let Some(entry) = entries.first_entry().filter(|entry| entry.key().at <= now) {
-            let (key, target) = entry.remove_entry();
-            crate::live_counts::timer(false);
-            match target {
-                // L14: decided here, under the lock under which the sleep is polled. Requests that are due in the same
-                // batch come after it.
-                Target::Sleep(sleeper) if !claim(&sleeper.code) => {
-                    // Invariant 4.
-                    missed.insert(key);
-                    due.missed.push(sleeper);
+        loop {
+            let mut until = now;
+            let first = due.marked.len();
+            let Queue { entries, missed, .. } = &mut *queue;
+            while let Some(entry) = entries.first_entry().filter(|entry| entry.key().at <= until) {
+                let (key, target) = entry.remove_entry();
+                crate::live_counts::timer(false);
+                match target {
+                    // L14: decided here, under the lock under which the sleep is polled.
+                    Target::Sleep(sleeper) if !claim(&sleeper.code) => {
+                        // Invariant 4.
+                        missed.insert(key);
+                        due.missed.push(sleeper);
+                    }
+                    Target::Sleep(sleeper) => due.sleeps.push(sleeper),
+                    // Nothing that is due later comes before it is marked.
+                    Target::Scope(scope) => {
+                        until = key.at;
+                        due.marked.push(scope);
+                    }
                 }
-                Target::Sleep(sleeper) => due.sleeps.push(sleeper),
-                Target::Scope(scope) => due.requests.push(scope),
             }
+            if first == due.marked.len() {
+                // Invariant 1. Not before: until then whoever looks waits for `firing`.
+                self.next.store(queue.earliest());
+                return due;
+            }
+            drop(queue);
+            due.marked[first..].iter().for_each(|scope| mark(scope, until));
+            queue = self.queue.lock();
         }
-        self.next.store(queue.earliest());
-        due
     }
 
     /// Arms the host's timer for the earliest entry, unless it is armed for that or something earlier, or another

@@ -35,6 +35,7 @@ use std::task::{Wake, Waker};
 
 use super::flags::{ABANDONED, LATE, LOCAL, ORPHAN, PARENT_CANCELLED, PROPAGATED};
 use super::node::{Kind, Life, Node, NodeRef, State};
+use super::panic::catch_drop;
 use super::polled::without_counting;
 use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
@@ -47,6 +48,8 @@ pub(crate) struct DriverWakes {
     /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are
     /// taken when they are called, not before.
     drivers: Vec<(NodeRef, bool)>,
+    /// All others that were visited: the last references to some, dropped when no lock is held.
+    pub(super) kept: Vec<NodeRef>,
     /// The timers of their trees are to be armed when no lock is held, because a hard time is the earliest of one: see
     /// `Timers::insert`.
     pub(super) arm: bool,
@@ -80,6 +83,7 @@ impl DriverWakes {
                 }
             }
         });
+        catch_drop(self.kept);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nothing in here is foster's: a [`Flag`] is not a checkpoint, and [`both`] does not know what a scope is. So a test
 //! can put foster's scopes where real programs put them, into foreign hands.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -255,17 +255,26 @@ pub(crate) fn assert_elapsed(start: Instant, least: Duration) {
     assert!(elapsed == least || !time_is_virtual(), "{elapsed:?} of virtual time have passed instead of {least:?}");
 }
 
-/// Lets time pass without giving way, as code that computes does. `false` if time is virtual: it stands still.
+/// Lets time pass without giving way, as code that computes does.
 #[expect(clippy::disallowed_methods, reason = "a busy executor is what this is about")]
-pub(crate) fn be_busy(duration: Duration) -> bool {
-    let start = Instant::now();
+pub(crate) fn be_busy(duration: Duration) {
     if time_is_virtual() {
-        return false;
+        let pass = COMPUTE.get().expect("a host with virtual time calls `computing_passes_time_by`");
+        return pass(duration);
     }
+    let start = Instant::now();
     while start.elapsed() < duration {
         std::thread::sleep(duration);
     }
-    true
+}
+
+thread_local! {
+    static COMPUTE: Cell<Option<fn(Duration)>> = const { Cell::new(None) };
+}
+
+/// Says how time passes while a test of this thread computes, where time is virtual.
+pub fn computing_passes_time_by(pass: fn(Duration)) {
+    COMPUTE.set(Some(pass));
 }
 
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

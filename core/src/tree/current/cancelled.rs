@@ -1,35 +1,12 @@
-//! The view that code has of the scopes that it is in, where it may have to wait: whether it has to stop (L9), and whether
-//! somebody notes what it waits for.
+//! The view that code has of the scopes that it is in: whether it has to stop (L9).
 //!
-//! Every operation of foster comes by here in each of its polls (`Gate`), so the case in which nothing is going on
-//! costs one load of one flag word: `is_clear`. Only the thread's own stack is looked at, and a node is locked only
-//! to note a name for dumps.
+//! Every operation of foster asks in each of its polls (`Gate`), so the case in which nothing is going on costs one load of
+//! one flag word: `is_clear`. Only the thread's own stack is looked at, and nothing is locked.
 
-use super::try_scope;
 use crate::Instant;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED};
 use crate::tree::frames::{node, node_of, node_or_default, node_or_parts, with_current};
-use crate::tree::node::Cold;
-
-/// The answer that code gets where it may have to wait. The default is that of a tree in which nothing is going on.
-#[derive(Default)]
-pub(crate) struct Arrival {
-    /// The code is cancelled (L9), exact to the clock. False if it has not asked.
-    pub(crate) cancelled: bool,
-    /// That it is here was noted, for dumps: then `waits_no_more` has to follow when the operation is over.
-    pub(crate) noted: bool,
-}
-
-/// Notes that the code that is running now is at `what`, and may have to wait there. Looks whether it is cancelled
-/// only if it `asks`: an operation that has started may complete in cancelled code (L14).
-///
-/// The shortcut is right although requests come from other threads: code that does not see a request that is on its
-/// way just now goes on as if that came a moment later, and where it waits its driver finds out.
-#[inline]
-pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
-    if is_clear() { Arrival::default() } else { arrive_slowly(what, asks) }
-}
 
 /// Returns whether nobody watches, and no request nor deadline is anywhere near: the answer is "not cancelled" then,
 /// without a look further out. False in an inline scope, which has no flags, and outside of any tree.
@@ -38,27 +15,10 @@ pub(crate) fn is_clear() -> bool {
     with_current(|top| top.and_then(node_of).is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED)))
 }
 
-/// Does the rest of `arrives_at`. Adds the operation to what the current scope waits for, if somebody watches; the list is
-/// cleared when the scope is polled again.
-fn arrive_slowly(what: &'static str, asks: bool) -> Arrival {
-    // Asked of the nearest node, so that an inline scope is promoted only where somebody watches.
-    let is_watched = with_current(|top| node(top).is_some_and(|node| node.flagged(NOTED)));
-    let noted = is_watched.then(try_scope).flatten();
-    if let Some(node) = &noted {
-        node.lock().cold_mut().waits_for.push(what);
-    }
-    Arrival { cancelled: asks && is_cancelled_slowly(true), noted: noted.is_some() }
-}
-
-/// Notes that the code that is running now does not wait at `what` any more: removes the last entry of that name.
-/// Another operation of the same name in the same body may be the one that is removed; a dump shows the same then.
-pub(crate) fn waits_no_more(what: &'static str) {
-    let Some(node) = try_scope() else { return };
-    let mut state = node.lock();
-    let Some(Cold { waits_for, .. }) = state.cold.as_deref_mut() else { return };
-    if let Some(last) = waits_for.iter().rposition(|other| *other == what) {
-        waits_for.remove(last);
-    }
+/// Returns whether somebody watches what the code waits for. Asked of the nearest node, so that no inline scope is promoted
+/// for it.
+pub(crate) fn is_watched() -> bool {
+    with_current(|top| node(top).is_some_and(|node| node.flagged(NOTED)))
 }
 
 /// Returns whether the code that is running now is cancelled (L9), exact to the clock. Code without a scope is never

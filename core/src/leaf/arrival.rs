@@ -1,0 +1,44 @@
+//! Where code may have to wait: it asks whether it has to stop, and somebody may note what it waits for.
+
+use crate::tree::current::{self, is_clear, is_watched};
+use crate::tree::node::Cold;
+
+/// The answer that code gets where it may have to wait. The default is that of a tree in which nothing is going on.
+#[derive(Default)]
+pub(crate) struct Arrival {
+    /// The code is cancelled (L9), exact to the clock. False if it has not asked.
+    pub(crate) cancelled: bool,
+    /// That it is here was noted, for dumps: then [`waits_no_more`] has to follow when the operation is over.
+    pub(crate) noted: bool,
+}
+
+/// Notes that the code that is running now is at `what`, and may have to wait there. Looks whether it is cancelled
+/// only if it `asks`: an operation that has started may complete in cancelled code (L14).
+///
+/// The shortcut is right although requests come from other threads: code that does not see a request that is on its
+/// way just now goes on as if that came a moment later, and where it waits its driver finds out.
+#[inline]
+pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
+    if is_clear() { Arrival::default() } else { arrive_slowly(what, asks) }
+}
+
+/// Does the rest of `arrives_at`. Adds the operation to what the current scope waits for, if somebody watches; the list is
+/// cleared when the scope is polled again.
+fn arrive_slowly(what: &'static str, asks: bool) -> Arrival {
+    let noted = is_watched().then(current::try_scope).flatten();
+    if let Some(node) = &noted {
+        node.lock().cold_mut().waits_for.push(what);
+    }
+    Arrival { cancelled: asks && current::is_cancelled(), noted: noted.is_some() }
+}
+
+/// Notes that the code that is running now does not wait at `what` any more: removes the last entry of that name.
+/// Another operation of the same name in the same body may be the one that is removed; a dump shows the same then.
+pub(crate) fn waits_no_more(what: &'static str) {
+    let Some(node) = current::try_scope() else { return };
+    let mut state = node.lock();
+    let Some(Cold { waits_for, .. }) = state.cold.as_deref_mut() else { return };
+    if let Some(last) = waits_for.iter().rposition(|other| *other == what) {
+        waits_for.remove(last);
+    }
+}
