@@ -88,7 +88,16 @@ impl At {
         let world = &self.world;
         match kind {
             Kind::Sleep(us) => {
+                // It is due later than that, and no deadline is moved here.
+                let due = foster::Instant::now() + micros(us);
+                let is_cut = foster::deadline().is_some_and(|limit| limit < due);
+                if is_cut {
+                    seen(Seen::SleepsToBeCut);
+                }
                 self.op("sleep", foster::sleep(micros(us))).await;
+                if is_cut {
+                    world.fault(Sort::SleptOn, "a sleep has ended that was due after the deadline of its code");
+                }
                 seen(Seen::Sleeps);
             }
             Kind::Yield => foster::yield_now().await,

@@ -30,6 +30,8 @@ pub(crate) enum Sort {
     RanOn,
     /// Something was given to code that was cancelled before, which went on.
     GivenToTheDead,
+    /// A sleep has ended that was due after the deadline of its code.
+    SleptOn,
     /// A consumer took the cancellation of its producer for the end of the work.
     Committed,
     Lost,
@@ -65,6 +67,8 @@ pub(crate) enum Seen {
     ForeignDrops,
     Commits,
     Sleeps,
+    /// Sleeps that end after the deadline of their code.
+    SleepsToBeCut,
     Threads,
     /// Both have got the thing, and the one that was cancelled has.
     Handovers,
@@ -72,7 +76,7 @@ pub(crate) enum Seen {
     Deliveries,
 }
 
-const ALL: [Seen; 15] = [
+const ALL: [Seen; 16] = [
     Seen::Programs,
     Seen::CancelledScopes,
     Seen::Items,
@@ -84,6 +88,7 @@ const ALL: [Seen; 15] = [
     Seen::ForeignDrops,
     Seen::Commits,
     Seen::Sleeps,
+    Seen::SleepsToBeCut,
     Seen::Threads,
     Seen::Handovers,
     Seen::FirstGot,
