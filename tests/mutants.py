@@ -83,6 +83,8 @@ MUTANTS = [
     ("polled-while-it-is-marked", "tree/drive.rs", "let was_cancelled = node.may_be_delivered();", "let was_cancelled = node.flagged(CANCELLED | GIVEN_UP);"),
     ("delivered-while-it-is-marked", "tree/drive.rs", "            if !node.may_be_delivered() {", "            if !node.flagged(CANCELLED | GIVEN_UP) {"),
     ("abandoned-job-gives-the-cancelled", "thread/abandon.rs", "if !handle.state().ended_in_time() && current::is_cancelled() {", "if false {"),
+    ("withheld-end-wakes-nobody", "thread/abandon.rs", "if !std::mem::replace(withheld, true) {", "if false {"),
+    ("withheld-end-spins", "thread/abandon.rs", "if !std::mem::replace(withheld, true) {", "if !std::mem::replace(withheld, true) || true {"),
     ("value-of-a-child-that-panicked", "nursery/child_task.rs", "if closed.panic.is_none() && has_value(&body) {", "if has_value(&body) {"),
     ("child-goes-while-it-is-marked", "nursery/body.rs", "if !node.flagged(PROPAGATED) {", "if false {"),
     # ---- runnable or blocked ----

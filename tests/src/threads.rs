@@ -9,10 +9,12 @@ mod portals;
 mod refusing;
 mod unblock;
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::runtime::root;
@@ -50,6 +52,22 @@ fn gate() -> (impl FnOnce() + Send, impl FnOnce() + Send) {
     };
     // The waiter may be gone.
     (move || open.send(()).unwrap_or_default(), held)
+}
+
+/// How often a task was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wakes {
+    fn value(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// Waits in a closure until it is told that nobody wants it any more.
@@ -350,6 +368,47 @@ pub async fn an_abandoned_job_gives_cancelled_code_nothing() {
         ));
         assert!(around.await.is_err());
         assert_eq!(passed.value(), 0);
+    }
+}
+
+/// B221, L14: a job whose end was withheld from cancelled code gives it to the code that polls it next; also if that is a
+/// combinator which polls only what was woken. So it is woken for that, once: cancelled code does not spin.
+pub async fn an_abandoned_job_gives_its_end_to_other_code() {
+    for panics in [false, true] {
+        let (open, closed) = foster::channel::bounded::<()>(1);
+        let mut job = pin!(to_thread_abandon(move || {
+            let go_on = closed.recv_blocking();
+            if panics {
+                crash("somebody hears of it");
+            }
+            go_on.is_ok()
+        }));
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut poll = || job.as_mut().poll(&mut Context::from_waker(&waker));
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let outcome = scope.run(async {
+            assert!(poll().is_pending());
+            handle.cancel("it moves");
+            shield(async {
+                open.send(()).await.expect("the job waits for it");
+                while wakes.value() == 0 {
+                    sleep(ms(1)).await;
+                }
+            })
+            .await;
+            assert!(poll().is_pending(), "the end came after the request");
+            assert_eq!(wakes.value(), 2, "who polls only what was woken would never poll it again");
+            assert!(poll().is_pending());
+            assert_eq!(wakes.value(), 2, "it spins");
+            checkpoint().await;
+        });
+        assert!(outcome.await.is_err());
+        match catch_unwind(AssertUnwindSafe(poll)) {
+            Ok(polled) => assert!(!panics && matches!(polled, Poll::Ready(Ok(true)))),
+            Err(panic) => assert!(panics && text(&*panic) == "somebody hears of it"),
+        }
     }
 }
 
@@ -786,6 +845,7 @@ macro_rules! threads_suite {
             a_job_of_a_dropped_nursery_is_waited_for,
             an_abandoned_await_ends_while_its_job_goes_on,
             an_abandoned_job_gives_cancelled_code_nothing,
+            an_abandoned_job_gives_its_end_to_other_code,
             an_abandoned_job_fails_quietly,
             an_abandoned_job_may_outlive_its_tree,
             an_abandoned_job_keeps_its_permit_until_it_ends,

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use super::Awaiter;
 use super::job_handle::JobHandle;
 use super::permit_request::PermitRequest;
+use crate::leaf::Waiter;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
 
@@ -51,9 +52,17 @@ pub struct ToThreadAbandon<T, F> {
 }
 
 pub(super) enum AbandonState<T, F> {
-    Start { request: PermitRequest, work: Option<F> },
+    Start {
+        request: PermitRequest,
+        work: Option<F>,
+    },
     // In this order: the job learns that it is abandoned, then that its calls are over.
-    Running { _abandon: AbandonOnDrop, handle: JobHandle<T> },
+    Running {
+        _abandon: AbandonOnDrop,
+        handle: JobHandle<T>,
+        /// The job has ended, and the code that was polled then was cancelled: that is for other code.
+        withheld: bool,
+    },
     Done,
 }
 
@@ -98,18 +107,22 @@ where
                     let awaiter = Arc::new(AtomicBool::new(false));
                     let (_abandon, handle) = (AbandonOnDrop(awaiter.clone()), JobHandle::new());
                     let state = handle.state().clone();
-                    this.state = AbandonState::Running { _abandon, handle };
+                    this.state = AbandonState::Running { _abandon, handle, withheld: false };
                     let awaiter = Awaiter::Abandonable(awaiter, current::scope_for(super::JOB));
                     if let Err(refused) = JobHandle::start(&state, awaiter, permit, work) {
                         this.state = AbandonState::Done;
                         return Poll::Ready(Err(refused));
                     }
                 }
-                AbandonState::Running { handle, .. } => {
+                AbandonState::Running { handle, withheld, .. } => {
                     handle.poll_calls(cx);
                     ready!(handle.state().poll_finished(cx));
                     // L14: the job is not in the tree, so its end is no end of a scope that this code had to wait for.
                     if !handle.state().ended_in_time() && current::is_cancelled() {
+                        if !std::mem::replace(withheld, true) {
+                            // As `Gate::restart` does, for the code that polls this next. A gate would have no room here.
+                            Waiter::new(cx).wake();
+                        }
                         return Poll::Pending;
                     }
                     let state = handle.state().clone();
