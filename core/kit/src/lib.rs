@@ -8,6 +8,7 @@
 
 pub mod app;
 pub mod combine;
+mod first_panic;
 mod payload;
 pub mod pool;
 pub mod portal;

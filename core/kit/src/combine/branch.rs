@@ -20,9 +20,8 @@ use pin_project_lite::pin_project;
 use foster_core::CancelScope;
 use foster_core::future::{CancelScopeFuture, Losers};
 use foster_core::leaf;
-use foster_core::observer::KeptPanic;
 
-use crate::payload::drop_payload;
+use crate::first_panic::FirstPanic;
 
 pin_project! {
     #[project = BranchProj]
@@ -138,13 +137,12 @@ pub(super) struct Fate {
     cut: bool,
     /// The code around was found to be cancelled in this turn.
     held_off: bool,
-    // In a box, because it is hardly ever there.
-    panic: Option<Box<KeptPanic>>,
+    panics: FirstPanic,
 }
 
 impl Fate {
     pub(super) fn new() -> Self {
-        Fate { closing: None, cut: false, held_off: false, panic: None }
+        Fate { closing: None, cut: false, held_off: false, panics: FirstPanic::default() }
     }
 
     pub(super) fn begin_poll(&mut self) {
@@ -184,18 +182,12 @@ impl Fate {
     /// Keeps the first panic; it resumes when all branches have ended. If the combinator is dropped before that, it
     /// fails the scope around (law L29).
     pub(super) fn panicked(&mut self, payload: Box<dyn Any + Send>) {
-        match self.panic {
-            None => self.panic = Some(Box::new(KeptPanic::new(payload))),
-            // The panic hook has reported it; the first is the one that resumes (law L32).
-            Some(_) => drop_payload(payload),
-        }
+        self.panics.keep(payload);
         self.settle("another branch panicked");
     }
 
     /// All branches have ended.
     pub(super) fn resume_panic(&mut self) {
-        if let Some(panic) = self.panic.take() {
-            panic.resume();
-        }
+        self.panics.resume();
     }
 }

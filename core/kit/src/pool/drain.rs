@@ -1,24 +1,22 @@
 //! The end of a pool: what is idle is closed, and what is in use waited for.
 
-use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use super::{Idle, Manage, Shared};
 use crate::combine::{gather_results, join};
-use crate::payload::drop_payload;
-use foster_core::observer::KeptPanic;
+use crate::first_panic::FirstPanic;
 use foster_core::{ScopeHandle, move_on_after};
 
 /// Closes the pool; see [`Pool::close`](super::Pool::close).
 pub(super) async fn close<M: Manage>(shared: &Shared<M>, grace: Duration) -> usize {
     // Outlives what is closed: dropped half-way, it fails the scope around when all else is gone.
-    let panics = FirstPanic::default();
+    let panics = Mutex::<FirstPanic>::default();
     let idle = take_idle(shared);
     let closing = gather_results(idle.into_iter().map(|last| last.close(&panics)));
     let draining = async {
@@ -32,7 +30,7 @@ pub(super) async fn close<M: Manage>(shared: &Shared<M>, grace: Duration) -> usi
         cut
     };
     let cut = join((closing, draining)).await.1;
-    panics.resume();
+    panics.into_inner().unwrap_or_else(PoisonError::into_inner).resume();
     cut
 }
 
@@ -57,6 +55,10 @@ fn take_idle<M: Manage>(shared: &Shared<M>) -> Vec<LastClosing<'_, M>> {
     idle
 }
 
+fn lock(panics: &Mutex<FirstPanic>) -> MutexGuard<'_, FirstPanic> {
+    panics.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A resource that was idle when the pool was closed.
 struct LastClosing<'a, M: Manage> {
     // Subtle: the fields are dropped in this order: the resource is gone before the pool is drained.
@@ -66,13 +68,16 @@ struct LastClosing<'a, M: Manage> {
 
 impl<M: Manage> LastClosing<'_, M> {
     /// Closes it. A panic is kept, so that the others are closed all the same.
-    async fn close(self, panics: &FirstPanic) {
+    async fn close(self, panics: &Mutex<FirstPanic>) {
         let LastClosing { resource, counted } = self;
         let mut closing = pin!(counted.0.discard(resource));
         poll_fn(|cx| match panic::catch_unwind(AssertUnwindSafe(|| closing.as_mut().poll(cx))) {
             Ok(polled) => polled,
             Err(payload) => {
-                panics.keep(payload);
+                // L36: it is kept with the lock released. Nobody else is there: all closings are in this task.
+                let mut first = mem::take(&mut *lock(panics));
+                first.keep(payload);
+                *lock(panics) = first;
                 Poll::Ready(())
             }
         })
@@ -92,35 +97,6 @@ impl<M: Manage> Drop for Counted<'_, M> {
         };
         if drained {
             self.0.drained.set();
-        }
-    }
-}
-
-/// The first panic of several closings, which is to resume when all have ended.
-#[derive(Default)]
-struct FirstPanic(Mutex<Option<KeptPanic>>);
-
-impl FirstPanic {
-    fn keep(&self, payload: Box<dyn Any + Send>) {
-        let late = {
-            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match *first {
-                Some(_) => Some(payload),
-                None => {
-                    *first = Some(KeptPanic::new(payload));
-                    None
-                }
-            }
-        };
-        // The panic hook has reported it.
-        if let Some(payload) = late {
-            drop_payload(payload);
-        }
-    }
-
-    fn resume(self) {
-        if let Some(panic) = self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            panic.resume();
         }
     }
 }
