@@ -228,6 +228,7 @@ where
             this.timer.set(None);
             match &*this.phase {
                 Phase::Grace { signal, .. } => {
+                    // Not asked, as without a grace: other threads may have dropped what was cut by now.
                     let cause = ExitCause::CutOff(signal.clone());
                     this.timer.set(Some(sleep(*this.patience)));
                     *this.phase = Phase::Over(cause);
