@@ -10,7 +10,8 @@ use foster_core::Elapsed;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PoolError<E> {
-    /// None could be opened.
+    /// None could be opened. Also if the pool was closed meanwhile: no error is lost (law L35), and
+    /// [`is_closed`](super::Pool::is_closed) tells whether it may be due to that.
     Open(E),
     /// It took longer than [`acquire_timeout`](super::PoolOptions::acquire_timeout).
     Timeout(Elapsed),

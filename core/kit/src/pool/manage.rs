@@ -81,6 +81,8 @@ pub trait Manage: Send + Sync + 'static {
     }
 
     /// Closes a resource. By default drops it.
+    ///
+    /// It cannot wait for [`Pool::close`](super::Pool::close), which waits for this.
     fn close(&self, resource: Self::Resource) -> impl Future<Output = ()> + Send {
         drop(resource);
         ready(())

@@ -188,6 +188,37 @@ fn a_closed_pool_hands_nothing_out() {
     }
 }
 
+/// L35: the error of an `open` that has failed is not lost because the pool is closed by then, nor because its use was
+/// cancelled at the end of the grace; that of an `open` which was cut is none.
+#[test]
+fn an_error_of_open_comes_out_of_a_closed_pool() {
+    for (limit, grace) in [(ms(200), 500), (Duration::MAX, 500), (Duration::MAX, 40)] {
+        on_seeds(async || {
+            let options = PoolOptions::new().size(1).acquire_timeout(limit);
+            let (pool, server) = pool(options, Times { open: 50, ..Times::default() });
+            server.down.store(true, Ordering::SeqCst);
+            let (used, cut) = join((id_of(&pool), async {
+                sleep(ms(10)).await;
+                pool.close(ms(grace)).await
+            }))
+            .await;
+            assert!(pool.is_closed() && cut == 0, "{cut}");
+            assert!(matches!(used, Err(Failed::Pool(PoolError::Open("down")))), "{used:?}");
+        });
+    }
+    on_seeds(async || {
+        let (pool, server) = pool(PoolOptions::new().size(1), Times { open: 50, ..Times::default() });
+        server.down.store(true, Ordering::SeqCst);
+        let (used, cut) = join((id_of(&pool), async {
+            sleep(ms(10)).await;
+            pool.close(ms(20)).await
+        }))
+        .await;
+        assert_eq!(cut, 1);
+        assert!(matches!(used, Err(Failed::Pool(PoolError::Closed))), "{used:?}");
+    });
+}
+
 /// Looks at the pool in the very moment in which it wakes whoever closes it.
 struct Watcher {
     pool: Pool<Fragile>,
