@@ -4,20 +4,20 @@
     ref_model.py mutants [N]              switch every rule off in turn; each that this language can show must be caught by an invariant
     ref_model.py metamorphic [N]          I17: dropping a subtree from outside = cancelling it
     ref_model.py examples                 hand-written programs with asserted outcomes, in the format of `vectors`
-    ref_model.py vectors N [SEED] [dep|sync|local]   N random programs with their expected outcome, one JSON object a line
-    ref_model.py compact N [SEED] [dep|sync|local]   the same, one short line each, for those who have the generator: see `compact`
+    ref_model.py vectors N [SEED] [LANGUAGE]   N random programs with their expected outcome, one JSON object a line
+    ref_model.py compact N [SEED] [LANGUAGE]   the same, one short line each, for those who have the generator: see `compact`
     ref_model.py fresh N SEED LANGUAGE    the same, for a replay: decided by few schedules, so not all are vectors; then how many were left out
     ref_model.py settle LANGUAGE SEED ... which of these programs are vectors: for those on which a replay of `fresh` differs
-    ref_model.py programs N [dep|sync|local]   the number of programs, and a hash of their JSON, for another generator to compare
+    ref_model.py programs N [LANGUAGE]    the number of programs, and a hash of their JSON, for another generator to compare
     ref_model.py show SEED                one program of the checker and what it does
     ref_model.py judge FILE               reads programs, one JSON object a line, and writes them as `handvectors` does
-    ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain, dep, sync or local), and its outcomes with how many of 48 schedules have each
+    ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain, dep, sync, local or busy), and its outcomes with how many of 48 schedules have each
     ref_model.py dep N [SEED] [rule ...]  random programs whose tasks depend on each other (channels, events, run_here): I26, I27, I28, conservation of items
     ref_model.py determinism N [SEED] [dense|sparse] [rule ...|old]    the same outcome for 12 schedules? `racy`: a same-instant race was seen
     ref_model.py hand                     hand-written programs of the second language, by the new and by the old rules, 48 schedules each
     ref_model.py handvectors              the same programs, one JSON object a line, with all outcomes that the new rules allow
     ref_model.py depmutants N             mutants of the laws of delivery, on hand-written and random programs
-    ref_model.py check                    a self-check of less than a minute: asserts what the commands above only print
+    ref_model.py check                    a self-check of about half a minute: asserts what the commands above only print
 
 The laws L.. are those of docs/src/laws.md, the invariants I.. those of docs/src/invariants.md.
 
@@ -28,19 +28,22 @@ Op.eligible are L14; OLD switches to the rules that the laws had before.  Not mo
 LOCAL NURSERIES (L41).  Home: their children are Tasks with wakers of their own, but no task of the executor; the future of the nursery polls
 them, in any order, before or after the body, and perhaps some of them at its next turn.  When it is lost, so are they, in place: Home.lose.
 
-Virtual time in whole milliseconds: it moves only when nothing is runnable.  A seeded scheduler picks the next runnable
-task, sometimes polls one that nobody woke, and fires the timers of one instant in any order, but those of user code before
-requests.  Asserts are the invariants (I..); `ON('rule')` marks the line that a mutation removes.
+Virtual time in whole milliseconds: it moves when nothing is runnable, and in the poll of code that computes.  A seeded scheduler picks the
+next runnable task, sometimes polls one that nobody woke, and fires the timers of one instant in any order, but those of user code before
+requests.  What has become due while code computed happens instant by instant (L11): pass_to; the rule instants makes one batch of it.  Timers
+that are not foster's are fired by the host, and no law says when: before all that, at their instant, or after all.  Asserts are the invariants
+(I..); `ON('rule')` marks the line that a mutation removes.
 
 VECTORS.  {"seed", "program": OP, "expect": EXPECT}.  Only programs whose EXPECT is the same under 48 schedules of
 four kinds, with and without spurious polls and with PATIENCE 1, 2 and 3, are printed.  Every future has the type Result<(), [error id]>.
 The root body is `program`; the root is also the fail-fast nursery "root".  Each OP runs at most once, so ids are unique.
 Ids: s scope, n nursery, h shield / graceful / thread, b bracket, t task, c finalizer, l local, e error or panic, a await;
 q channel or event, i send and its item, r receive or wait, k commit.
-A `target` that is not open yet, or no longer, is ignored.  There are four languages: plain programs; dep ones (seed d..),
-whose tasks depend on each other; sync ones (seed y..), whose tasks take turns and wait to be told; and local ones (seed l..), of all
-these, whose nurseries are local, half of them or all, and whose started children may fail before they are ready.  A program in which an operation that is not foster's completes in cancelled code beside an
-inner scope (C3) is no vector: the laws allow that and do not require it.
+A `target` that is not open yet, or no longer, is ignored.  There are five languages: plain programs; dep ones (seed d..),
+whose tasks depend on each other; sync ones (seed y..), whose tasks take turns and wait to be told; local ones (seed l..), of all
+these, whose nurseries are local, half of them or all, and whose started children may fail before they are ready; and busy ones (seed b..), plain
+or dep, in which some code computes where it would sleep.  A program in which an operation that is not foster's completes in cancelled code
+beside an inner scope (C3) is no vector: the laws allow that and do not require it.
 
   sleep ms            foster sleep: a leaf (L14); 0 = checkpoint, one yield; null = for ever
   io ms               timer of the bare runtime, ignorant of foster
@@ -87,6 +90,9 @@ The fourth language.
   nursery id collect local body       local: its children live in its future; a `start` into it has its child in the caller's future until it is ready
   start task in ready before silent body     `before` is run after `ready` ms, before the child is ready: an error or panic there is that of `start`
 
+The fifth language.
+  compute ms          code that takes its time without giving way; it is no operation of foster's
+
 EXPECT  root: OUT; end: ms; scopes: {id: [OUT, ms when Closed]} (also tasks); handles: {task: value|failed|cancelled|panicked};
 awaits: {id: same}; cleanups: {scope or finalizer: [[finalizer, ran|timeout|panicked, start ms, end ms], ...] in the order they ran};
 locals: {id: ms when dropped, null if leaked}; hook_errors: sorted ids that went to the orphan hook;
@@ -111,16 +117,17 @@ class World:
     def __init__(w, seed, abort_p=0.0, spurious=0.0, det=False, order=0):
         w.order, w.prio, w.eager, w.once = order, {}, seed // 8 % 2, seed // 16 % 2
         w.late, w.lazily, w.sleepers = seed // 4 % 2, seed // 32 % 2, []          # the laws leave these open: see Sleep.fire and Core.drives
+        w.takes_note, w.grace_late = seed // 3 % 2, seed // 5 % 2                 # so is the first, see Core.drive; and see Core.request
         w.det, w.rng, w.abort_p, w.spurious = det, random.Random(seed), abort_p, spurious
-        w.now, w.timers, w.tasks, w.seq = 0, [], set(), itertools.count(1)
+        w.now, w.until, w.timers, w.tasks, w.seq = 0, 0, [], set(), itertools.count(1)      # `until` is later than `now` while things fire that nobody has seen
         w.cores, w.alive, w.cleanups, w.named, w.handles, w.locals = [], {}, [], {}, {}, {}       # `alive`: the cores that are not Closed
         w.delivering, w.cutting, w.dead, w.stat, w.stack = None, False, False, collections.Counter(), []
         w.made_err, w.made_panic, w.hook_err, w.foreign_err = [], [], [], []
-        w.awaits, w.report, w.joins = {}, collections.Counter(), []
+        w.awaits, w.report, w.joins, w.computed = {}, collections.Counter(), [], []        # `computed`: (from, for how long)
         w.sems, w.conds = {}, {}
         w.chans, w.events, w.commits, w.items, w.current, w.requesting, w.phase, w.races = {}, {}, [], {}, None, 0, 'code', set()
-    def at(w, t, fn, req=False):                        # req: not a wake-up of user code but a request; it comes after the wake-ups of its instant
-        if t < INF: heapq.heappush(w.timers, (t, next(w.seq), fn, req))
+    def at(w, t, fn, req=False, foreign=False):         # req: not a wake-up of user code but a request; it comes after the wake-ups of its instant
+        if t < INF: heapq.heappush(w.timers, (t, next(w.seq), fn, req, foreign))
 
     def pick(w, ready):                                 # any; the oldest or the newest scope's task; by random priorities that change now and then
         if w.order == 0: return w.rng.choice(ready)
@@ -167,9 +174,10 @@ class Core:                                             # heap part of a scope; 
     def request(c, cause, grace=None):                  # L6
         if c.req is None and c.life != 'closed':
             g = c.grace if grace is None else grace
-            c.req = (cause, c.w.now, c.w.now + g)
+            at = c.w.until if c.w.grace_late else c.w.now                # L8: `now`, its instant. C7: the core counts the grace from when somebody looks
+            c.req = (cause, at, at + g)
             c.hard_over = g == 0
-            if g: c.w.at(c.w.now + g, c.at_hard, True)
+            if g: c.w.at(at + g, c.at_hard, True)
             if ON('wake-on-request'): c.wake_tree(True)           # every flag is visible before anybody is woken (L11)
         elif c.req and c.life != 'closed' and c.w.now + (grace or 0) < c.req[2] and cause == 'explicit':    # a later request may shorten `hard`
             c.req = c.req[:2] + (c.w.now + grace,); c.w.stat['escalated'] += 1; c.hard_over = not grace; c.w.at(c.req[2], c.at_hard, True); c.wake_tree(True)
@@ -271,7 +279,9 @@ class Core:                                             # heap part of a scope; 
             if ON('leaked'): h.driver_lost(leaked=True)
     def drive(c, cx):                                   # the life cycle, run by the host future or by a reaper
         w, c.waker, c.task = c.w, cx.wake, cx.task; c.polls += 1
+        notes = w.takes_note                            # it may count as not woken if it winds down in the poll in which it was: that has taken note
         while True:
+            if notes and c.life != 'open': c.woken = notes = False
             if c.life == 'open':
                 if c.kind == 'task' and not c.started:
                     if c.cancelled() and ON('unpolled'): c.drop_body('deliver'); continue               # L13
@@ -549,7 +559,7 @@ class Sleep(Leaf):                                      # foster leaf: parks whe
             assert s.foreign or not cx.region.cancelled(), 'I18 operation started in a cancelled scope'
             s.t, s.region = w.now + s.d, cx.region
             if s.d == 0: s.fired = True
-            else: w.at(s.t, s.fire)
+            else: w.at(s.t, s.fire, foreign=s.foreign)
             if s.d == 0 and not s.foreign: cx.wake(); return PENDING
         done = s.fired if ON('sleep-given') and not s.foreign else w.now >= s.t
         if done and not (gone and s.d == 0):
@@ -559,7 +569,7 @@ class Sleep(Leaf):                                      # foster leaf: parks whe
     def fire(s):
         if s.region is None: return
         if not s.foreign and not s.region.cancelled(): s.region.given()
-        if not s.foreign and not s.region.cancelled() and s.region.w.late: s.fired = True; s.region.w.sleepers.append(lambda: s.wake()); return   # given; its waker is called when all requests of the instant were made
+        if not s.foreign and not s.region.cancelled() and (s.region.w.late or s.region.w.phase == 'unseen'): s.fired = True; s.region.w.sleepers.append(lambda: s.wake()); return   # given; its waker is called when all requests were made
         if s.foreign or not s.region.cancelled(): s.fired = True; s.wake()      # L14: cancelled code is given nothing more
         elif not ON('sleep-given'): s.wake()
         else: s.region.w.requesting += 1; s.wake(); s.region.w.requesting -= 1  # it may be polled in other code, by who polls only what was woken
@@ -568,7 +578,7 @@ class Job(Leaf):                                        # a blocking job: its en
     def poll(s, cx):
         w, s.wake = cx.region.w, cx.wake
         def end(): s.done = True; s.wake()
-        if s.core is None: s.core = cx.region; w.at(w.now + s.d, lambda: w.tasks.add(Step(s.core, end)))
+        if s.core is None: s.core = cx.region; w.at(w.now + s.d, lambda: w.tasks.add(Step(s.core, end)), foreign=True)
         return step(cx) if s.done else PENDING
 class Step:                                             # something the scheduler runs once
     def __init__(s, core, fn): s.core, s.fn, s.ready, s.reaper = core, fn, True, True
@@ -579,6 +589,11 @@ class Raise(Leaf):
         step(cx); (cx.region.w.made_panic if s.panic else cx.region.w.made_err).append(s.id)
         if s.panic: raise Panic([s.id])
         return ('err', [s.id])
+class Compute(Leaf):                                    # takes its time in one poll
+    def __init__(s, ms): s.ms = ms
+    def poll(s, cx):
+        w = cx.region.w; step(cx); w.computed.append((w.now, s.ms)); w.stat['computes'] += 1; pass_to(w, w.now + s.ms, True)
+        return ('ok',)
 class Call(Leaf):
     def __init__(s, f): s.f = f
     def poll(s, cx): step(cx); s.f(cx); return ('ok',)
@@ -1024,7 +1039,7 @@ class Hold:                                             # foreign: stops polling
         w = cx.region.w
         if s.t1 is None:
             s.t1, s.t2 = w.now + s.d1, w.now + s.d1 + s.d2 if s.d2 is not None else INF
-            w.at(s.t1, lambda: s.off or s.wake()); w.at(s.t2, lambda: s.off or s.wake())
+            [w.at(t, lambda: s.off or s.wake(), foreign=True) for t in (s.t1, s.t2)]
         s.wake = cx.wake
         was, s.stopped = s.stopped, s.a is not None and s.t1 <= w.now < s.t2
         if s.stopped and not was: w.stat['leaks' if s.leak else 'holds'] += 1
@@ -1062,6 +1077,7 @@ def build(w, p):
     if op == 'local': return Local(w, p['id'], b())
     if op in ('err', 'panic'): return Raise(p['id'], op == 'panic')
     if op == 'await': return Await(p['id'], p['task'])
+    if op == 'compute': return Compute(p['ms'])
     if op == 'commit': return Call(lambda cx: w.commits.append((p['id'], 'run', w.now)))
     if op in ('recv', 'drain'):
         f = p['foreign']; mk = lambda: (FRecv if f else Recv)(p['id'], p['chan'], p['fail'])
@@ -1127,6 +1143,24 @@ def settled(w):                                         # nothing is runnable: w
         if r.life == 'open': assert not (r.started and r.cancelled()) or any(h.polls and (not h.held() or not h.woken) for h in r.sub) or not ON_('I26'), 'I7 not delivered'
         if r.life == 'draining': assert r.children or r.adopted or r.pending, 'I7 not closed'
         if r.life == 'finalizing': assert r.running, 'I7 not closed'
+def pass_to(w, to, computes=False):                     # time goes on, and what becomes due happens instant by instant (L11), also if nobody looks
+    outer, w.phase, w.until, first, last = w.phase, 'unseen' if computes else 'timers', to, [], []
+    if computes and not w.det:                          # the host fires what is foreign when it likes: before all that is due, at its instant, or after all
+        for t in sorted(t for t in w.timers if t[0] <= to and t[4]):
+            to_fire = w.rng.choice((first, None, last))
+            if to_fire is not None: w.timers.remove(t); to_fire.append(t[2])
+        heapq.heapify(w.timers)
+    for fn in first: fn()
+    while w.timers and w.timers[0][0] <= to:
+        w.now = w.timers[0][0] if not computes or ON('instants') else to
+        due = []
+        while w.timers and w.timers[0][0] <= w.now: due.append(heapq.heappop(w.timers)[2:4])
+        if not w.det: w.rng.shuffle(due)                # timers of one instant fire in any order, but wake-ups before requests
+        if ON('wakes-first'): due.sort(key=lambda d: d[1])
+        for fn, _ in due: fn()
+    w.now, late, w.sleepers = to, w.sleepers, []
+    for fn in last + late: fn()
+    w.phase = outer
 def run(w, prog, host_drop=INF):
     root = Core(w, 'root', None, None, 'root'); root.body = build(w, prog)
     rt = Task(w, None, root); steps = 0
@@ -1135,17 +1169,9 @@ def run(w, prog, host_drop=INF):
         ready = sorted((t for t in w.tasks if t.ready), key=lambda t: t.core.n)
         if not ready:
             settled(w); assert w.timers, 'I14 deadlock'
-            w.now = w.timers[0][0]
-            due = []
-            while w.timers and w.timers[0][0] <= w.now: due.append(heapq.heappop(w.timers)[2:])
-            if not w.det: w.rng.shuffle(due)                          # timers of one instant fire in any order, but wake-ups before requests
-            if ON('wakes-first'): due.sort(key=lambda d: d[1])
-            w.phase = 'timers'
-            for fn, _ in due: fn()
-            late, w.sleepers = w.sleepers, []
-            for fn in late: fn()
+            pass_to(w, w.timers[0][0])
             if w.spurious and w.rng.random() < w.spurious: w.rng.choice(sorted((t for t in w.tasks if isinstance(t, Task)), key=lambda t: t.core.n)).ready = True     # nobody woke it
-            w.phase = 'code'; continue
+            continue
         if w.rng.random() < w.spurious: ready = sorted(w.tasks, key=lambda t: t.core.n)
         t = ready[0] if w.det else w.pick(ready); t.ready = False; w.current, w.stack = t, [t]
         if isinstance(t, Task): t.begin()
@@ -1195,7 +1221,8 @@ def bounded_stop(w):                                    # I14: without full shie
         if c.tc is not None:
             b, full, until = bound(c)
             if not full:
-                assert c.closed_at <= max(c.tc, c.hard, until) + b, 'I14 late stop'
+                late = sum(ms for at, ms in w.computed if at >= c.tc)          # nobody stops code that computes
+                assert c.closed_at <= max(c.tc, c.hard, until) + b + late, 'I14 late stop'
                 w.stat.update(bounded=1, bound_tight=b > 0 and c.closed_at == max(c.tc, c.hard) + b)
 
 # ---- generator ----------------------------------------------------------------------------------------------------------
@@ -1318,6 +1345,12 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
             body = dict(op='event', id=q, body=body) if k == 'ev' else dict(op='chan', id=q, cap=rng.choice([0, 1, 1]), foreign=fo, body=body)
             if rng.random() < .3: body = dict(op='local', id=new('l'), body=body)
             return dl(seq(body, commit()), .6)
+        if k == 'rush':                                 # code that computes beside code that has a deadline
+            i, after, grace, ms = new('s'), rng.randint(1, 4), rng.choice([0, 0, 3]), rng.randint(1, 5)
+            last = dict(op='commit', id=new('k')) if rng.random() < .6 else sub(env + (i,))
+            limited = dict(op='scope', id=i, after=after, grace=grace, fail=None, body=dict(op='seq', do=[S(ms), last]))
+            busy = dict(op='seq', do=[S(rng.randint(0, 1)), dict(op='compute', ms=rng.randint(2, 8)), sub()])
+            return dict(op='join', do=rng.sample([limited, busy], 2))
         if k == 'pair':                                 # two shielded branches under a lazy driver, progressing in turn
             io = lambda: dict(op='shield', id=new('h'), after=None, body=dict(op='seq', do=[dict(op='io', ms=rng.randint(1, 3)) for _ in range(3)]))
             return dict(op='scope', id=new('s'), after=rng.randint(1, 3), grace=0, fail=None, body=dict(op='lazy', do=[io(), rng.choice([io, sub])()]))
@@ -1535,6 +1568,35 @@ def hand():                                             # hand-written programs 
         P[f'{kind}: a child into a nursery that has ended does not fail']=nur('m',spawn('u','m',nn('n',sleep(2)),commit('U')),sleep(3),begin('t','n',1,err),commit('K'))
     P['local start: a caller that is dropped before the child is ready']=loc('n',drop(2,begin('t','n',1,shield('h',sleep(3),commit('T')))),commit('K'))
     P['local start: a child that was ready stays when its caller is dropped, and goes with its nursery']=nur('m',drop(8,loc('n',drop(4,seq(start('t','n',1,sleep(4),commit('T'),sleep(9),commit('no')),sleep())),commit('K'),sleep())),commit('L'))
+    # L11: code that computes for long, while things become due that nobody sees: they happen in the order of their instants
+    C=lambda ms: dict(op='compute',ms=ms); beside=lambda *b: seq(join(b[0],seq(*b[1:])),commit('K')); while_other=lambda *b: seq(nur('n',spawn('t','n',b[0]),sleep(1),*b[1:]),commit('K'))
+    graceful=lambda id,*b: dict(op='graceful',id=id,after=None,body=seq(*b)); move=lambda t,ms: dict(op='move',target=t,after=ms); within=lambda id,ms,*b: dict(op='defer',id=id,budget=ms,need=None,body=seq(*b))
+    event=lambda *b: dict(op='event',id='q',body=seq(*b)); set_=dict(op='set',event='q'); await_=lambda id: dict(op='wait',id=id,event='q',foreign=False); grace=lambda t,ms: dict(op='cancel',target=t,grace=ms)
+    for who,put in (('a branch',beside),('a task',while_other)):
+        P[f'compute: {who} sleeps past its deadline']=put(scope('s',5,sleep(10),commit('S')),C(20))
+        P[f'compute: {who} sleeps until before its deadline']=put(scope('s',10,sleep(5),commit('S')),C(20))
+        P[f'compute: {who} sleeps until its deadline']=put(scope('s',5,sleep(5),commit('S')),C(20))
+        P[f'compute: {who} sleeps in a shield past the deadline']=put(scope('s',5,shield('h',sleep(10),commit('H')),sleep(0),commit('S')),C(20))
+        P[f'compute: {who} has two deadlines, the inner one first']=put(scope('o',8,scope('i',5,sleep()),commit('O')),C(20))
+        P[f'compute: {who} has two deadlines, the outer one first']=put(scope('o',5,scope('i',8,sleep()),commit('O')),C(20))
+        P[f'compute: {who} has two sleeps, one before and one after its deadline']=put(scope('s',5,join(seq(sleep(3),commit('A'),sleep(1),commit('no')),seq(sleep(8),commit('no')))),C(20))
+        P[f'compute: {who} sleeps past the hard time']=put(scope('s',None,graceful('h',sleep(8),commit('H'))),grace('s',4),C(20))
+        P[f'compute: {who} sleeps until before the hard time']=put(scope('s',None,graceful('h',sleep(2),commit('H'))),grace('s',4),C(20))
+        P[f'compute: {who} sleeps until the hard time']=put(scope('s',None,graceful('h',sleep(5),commit('H'))),grace('s',5 if put is beside else 4),C(20))
+    P['compute: a finalizer sleeps past its budget']=while_other(within('c',5,sleep(9),commit('C')),C(20))
+    P['compute: a finalizer sleeps within its budget']=while_other(within('c',5,sleep(3),commit('C')),C(20))
+    P['compute: a finalizer computes past its budget']=seq(scope('s',None,within('c',5,C(9),commit('C'),sleep(1),commit('no'))),commit('K'))
+    P['compute: a deadline is moved away in time']=beside(scope('s',5,sleep(12),commit('S')),C(3),move('s',10),C(20))
+    P['compute: a deadline that has passed is not moved']=beside(scope('s',5,sleep(12),commit('S')),C(8),move('s',10),C(20))
+    P['compute: a deadline comes nearer, while others are due']=beside(join(scope('s',30,sleep(10),commit('S')),scope('x',6,sleep(6),commit('X'))),C(3),move('s',2),C(20))
+    P['compute: what is given after the deadline is not for its code']=event(beside(scope('s',5,await_('r'),commit('S')),C(20),set_))
+    P['compute: what is given before the deadline is taken']=event(beside(scope('s',5,await_('r'),commit('S')),C(3),set_,C(20)))
+    P['compute: an item that is sent after the deadline of the receiver']=seq(chan('q',1,False,nur('n',spawn('t','n',own('q','rx',scope('s',5,recv('r','q',False),commit('S')))),sleep(1),own('q','tx',C(20),send('i','q',False)))),commit('K'))
+    P['compute: code finds itself cancelled by its own deadline']=event(set_,scope('s',5,C(20),commit('A'),await_('r'),commit('no')),commit('K'))
+    P['compute: code in a shield goes on after the deadline']=event(set_,scope('s',5,shield('h',C(20),await_('r'),commit('H')),await_('p'),commit('no')),commit('K'))
+    P['compute: a child would be ready after the deadline of its caller']=while_other(scope('s',3,start('u','n',5,commit('T')),commit('S')),C(20))
+    P['compute: a child of a local nursery sleeps past its deadline']=seq(loc('n',spawn('t','n',scope('s',5,sleep(10),commit('S'))),sleep(1),C(20)),commit('K'))
+    P['C7 the grace of a deadline that passed unseen']=beside(scope('s',2,graceful('h',sleep(9),commit('H')),grace=3),C(20))
     for name in [n for n in P if 'start' in n and ':' not in n or n.startswith('a child that')]:          # those above, with local nurseries
         x=json.loads(json.dumps(P[name])); localize(x,random.Random(0),2); P['local start: '+name]=x
     return P
@@ -1606,7 +1668,18 @@ WANT.update({'a send that is let in, refused and then cancelled': 'P1 i10 i21 r1
     'local start: a nursery waits for a start': 'K4 T5 U5 | value 5', 'local start: a start into a nursery that has ended': 'K3 U2 | value 3',
     'local start: a start into a nursery whose children are cancelled': 'K1 | value 1', 'local start: a caller of start that is dropped': 'K2 | value 2',
     'local start: a caller of start that is dropped when the child is ready': 'K3 | value 3', 'local start: a start in cancelled code': 'L3 | value 3'})
-OPEN = ('C3 ', 'C3b', 'C4', 'C6')                       # foreign: not the same for all schedules, or not as wanted: findings
+WANT.update({f'compute: {who} {what}': ' '.join(sorted(f'K {want}'.split())).replace(' ', t + ' ') + f'{t} | value {t}' for who, t in (('a branch', '20'), ('a task', '21')) for what, want in {
+    'sleeps past its deadline': '', 'sleeps until before its deadline': 'S', 'sleeps until its deadline': 'S', 'sleeps in a shield past the deadline': 'H',
+    'has two deadlines, the inner one first': '', 'has two deadlines, the outer one first': '', 'has two sleeps, one before and one after its deadline': 'A',
+    'sleeps past the hard time': '', 'sleeps until before the hard time': 'H', 'sleeps until the hard time': 'H'}.items()})
+WANT.update({'compute: a finalizer sleeps past its budget': 'K21 | value 21', 'compute: a finalizer sleeps within its budget': 'C21 K21 | value 21',
+    'compute: a finalizer computes past its budget': 'C9 K9 | value 9', 'compute: a deadline is moved away in time': 'K23 S23 | value 23',
+    'compute: a deadline that has passed is not moved': 'K28 | value 28', 'compute: a deadline comes nearer, while others are due': 'K23 X23 | value 23',
+    'compute: what is given after the deadline is not for its code': 'K20 | value 20', 'compute: what is given before the deadline is taken': 'K23 S23 | value 23',
+    'compute: an item that is sent after the deadline of the receiver': 'K21 i21 | value 21', 'compute: code finds itself cancelled by its own deadline': 'A20 K20 | value 20',
+    'compute: code in a shield goes on after the deadline': 'H20 K20 | value 20', 'compute: a child would be ready after the deadline of its caller': 'K21 | value 21',
+    'compute: a child of a local nursery sleeps past its deadline': 'K21 | value 21'})
+OPEN = ('C3 ', 'C3b', 'C4', 'C6', 'C7')                       # foreign: not the same for all schedules, or not as wanted: findings
 def hand_check(new=None):                               # new: only the programs on local nurseries and on starts that fail, or only the others
     bad = collections.Counter()
     for name, p in hand().items():
@@ -1681,8 +1754,18 @@ def localize(x, rng, share):
     elif isinstance(x, dict):
         if x.get('op') == 'nursery' and rng.randint(0, 1) < share: x['local'] = True
         for k in sorted(x): localize(x[k], rng, share)
-LANGUAGES = dict(plain=plain, dep=linked, sync=sync, local=local)
-PREFIX = dict(plain='', dep='d', sync='y', local='l')
+def busy(seed):                                         # plain and linked programs, in which some code computes where it would sleep
+    rng = random.Random(seed); size = rng.choice([12, 25, 40]); sparse = rng.random() < .5; tame = rng.random() < .5; links = rng.random() < .5
+    weights = {**(DEP if links else WEIGHTS), 'rush': 8, **dict.fromkeys('select hold blink leak lazy drop_after'.split() * tame, 0)}
+    p = generate_dep(seed, weights, sparse, size, 20); compute(p, random.Random(seed)); return p
+def compute(x, rng):
+    if isinstance(x, list): [compute(y, rng) for y in x]
+    elif isinstance(x, dict):
+        if x.get('op') == 'sleep' and x['ms'] and rng.randint(0, 2) == 0: x.update(op='compute', ms=x['ms'] * rng.randint(1, 3))
+        if 'need' in x: x['need'] = None                # others may compute while it runs
+        for k in sorted(x): compute(x[k], rng)
+LANGUAGES = dict(plain=plain, dep=linked, sync=sync, local=local, busy=busy)
+PREFIX = dict(plain='', dep='d', sync='y', local='l', busy='b')
 def outcomes(seed, prog, n, first=True):                # of n schedules, as JSON; until the second one, if only the first counts
     global PATIENCE
     runs, st = collections.Counter(), collections.Counter()
@@ -1699,7 +1782,7 @@ def outcomes(seed, prog, n, first=True):                # of n schedules, as JSO
     return runs, st
 def vector(job):
     language, seed, schedules = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, schedules)
-    shows = dict(dep=('links', 'run_here'), sync=('acquired', 'notified', 'start_moved', 'start_unheard'), local=('local_polls', 'start_failed', 'start_panicked')).get(language, ('cancelled_form', 'parked', 'adopted', 'cut', 'made'))
+    shows = dict(dep=('links', 'run_here'), sync=('acquired', 'notified', 'start_moved', 'start_unheard'), local=('local_polls', 'start_failed', 'start_panicked'), busy=('computes',)).get(language, ('cancelled_form', 'parked', 'adopted', 'cut', 'made'))
     if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and any(st[k] for k in shows):
         return dict(seed=seed, language=language, program=prog, expect=json.loads(*runs))
 def vectors(n, seed, language='plain', schedules=None):     # None: a program that is left out
@@ -1763,7 +1846,7 @@ def self_check():
     assert all(st[k] for k in LOCAL_COVER), ('coverage hole', [k for k in LOCAL_COVER if not st[k]])
     assert all(drop_equals_cancel(k)[0] for k in range(100)), 'I17'
     old = ['again', 'cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given', 'pending', 'caller-gone', 'passed-wakes']
-    new = ['local', 'in-place', 'handle-late', 'gone-refuses', 'start-error', 'ended-quiet']
+    new = ['instants', 'local', 'in-place', 'handle-late', 'gone-refuses', 'start-error', 'ended-quiet']
     for rule in old + new:
         BREAK.update(rule.split(',')); bad = hand_check(rule in new); BREAK.clear(); assert bad, ('not caught', rule)
         print(f'without {rule}: {bad.total()} runs go wrong, {bad.most_common(1)[0][0]}')

@@ -94,7 +94,7 @@ pub(crate) fn register(finalizer: &Finalizer, owner: Id) -> impl Future<Output =
 /// Whether the end of the body is the end of the scope: nothing is opened in it.
 fn is_simple(op: &Op) -> bool {
     match op {
-        Op::Sleep(_) | Op::Io(_) | Op::Err(_) | Op::Panic(_) | Op::Commit(_) => true,
+        Op::Sleep(_) | Op::Io(_) | Op::Compute(_) | Op::Err(_) | Op::Panic(_) | Op::Commit(_) => true,
         Op::Send { .. } | Op::Recv { .. } | Op::Set(_) | Op::Wait { .. } => true,
         Op::Seq(steps) => steps.iter().all(|step| is_simple(step)),
         _ => false,

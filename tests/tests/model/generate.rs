@@ -1,7 +1,8 @@
 //! Random programs: the generator of the model, choice by choice, so that a seed means the same program here and there.
 //!
-//! There are three languages: plain programs; linked ones, whose tasks depend on each other (`dep` in the model); and
-//! those whose tasks take turns, and wait to be told (`sync`).
+//! There are five languages: plain programs; linked ones, whose tasks depend on each other (`dep` in the model); those
+//! whose tasks take turns, and wait to be told (`sync`); those with local nurseries (`local`); and those in which code
+//! computes (`busy`).
 
 use serde_json::{Value, json};
 
@@ -49,6 +50,9 @@ const SYNC: &Weights = &[("commit", 4.0), ("start", 6.0), ("sems", 12.0), ("cond
 /// addition.
 const LOCAL: &Weights =
     &[("commit", 4.0), ("begin", 6.0), ("pipe", 3.0), ("workers", 1.0), ("ev", 1.0), ("sems", 2.0), ("conds", 1.0)];
+
+/// The operation that programs have in addition in which code computes.
+const BUSY: &Weights = &[("rush", 8.0)];
 
 /// The operations that make most linked programs depend on the schedule.
 const RACY: &[&str] = &["select", "hold", "blink", "leak", "lazy", "move", "drop_after"];
@@ -110,6 +114,37 @@ pub(crate) fn local(seed: u64) -> Value {
     let mut program = limited(seed, &[&weights, LOCAL].concat(), sparse, size);
     make_local(&mut program, &mut Random::new(seed), share);
     program
+}
+
+/// The program of a vector in which some code computes where it would sleep: plain ones and linked ones.
+pub(crate) fn busy(seed: u64) -> Value {
+    let mut random = Random::new(seed);
+    let size = *random.choice(&[12, 25, 40]);
+    let (sparse, tame, links) = (random.random() < 0.5, random.random() < 0.5, random.random() < 0.5);
+    let left_out: &[_] = if tame { &["select", "hold", "blink", "leak", "lazy", "drop_after"] } else { &[] };
+    let linked = if links { LINKED } else { &[] };
+    let mut program = limited(seed, &[&without(left_out), linked, BUSY].concat(), sparse, size);
+    make_busy(&mut program, &mut Random::new(seed));
+    program
+}
+
+/// Makes some code compute where it would sleep, a third of it. No finalizer is sure of its time then.
+fn make_busy(json: &mut Value, random: &mut Random) {
+    match json {
+        Value::Object(map) => {
+            let sleeps = map.get("op").is_some_and(|op| op == "sleep");
+            let time = map.get("ms").and_then(Value::as_u64).filter(|time| sleeps && *time > 0);
+            if let Some(time) = time.filter(|_| random.between(0, 2) == 0) {
+                map.insert("op".to_owned(), json!("compute"));
+                map.insert("ms".to_owned(), json!(time * random.between(1, 3)));
+            }
+            for (key, value) in map {
+                if key == "need" { *value = Value::Null } else { make_busy(value, random) }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|json| make_busy(json, random)),
+        _ => {}
+    }
 }
 
 /// Makes nurseries local: half of them if `share` is 1, all if it is 2.
@@ -321,6 +356,7 @@ impl Generator {
             }
             "pipe" | "workers" | "ev" => self.links(kind, depth, env, encl),
             "sems" | "conds" => self.turns(kind, depth, env, encl),
+            "rush" => self.rush(depth, env, encl),
             "pair" => self.pair(depth, env, encl),
             "crowd" => self.crowd(depth, env, encl),
             _ => {
@@ -409,6 +445,22 @@ impl Generator {
         let id = self.new_id('h');
         let steps: Vec<_> = (0..3).map(|_| json!({"op": "io", "ms": self.random.between(1, 3)})).collect();
         json!({"op": "shield", "id": id, "after": null, "body": seq(&steps)})
+    }
+
+    /// Code that computes beside code that has a deadline.
+    fn rush(&mut self, depth: i32, env: &[String], encl: &[String]) -> Value {
+        let id = self.new_id('s');
+        let (after, grace) = (self.random.between(1, 4), *self.random.choice(&[0, 0, 3]));
+        let first = sleep(self.random.between(1, 5));
+        let last =
+            if self.random.random() < 0.6 { self.commit() } else { self.program(depth - 1, &with(env, &[&id]), encl) };
+        let body = seq(&[first, last]);
+        let limited = json!({"op": "scope", "id": id, "after": after, "grace": grace, "fail": null, "body": body});
+        let wait = sleep(self.random.between(0, 1));
+        let compute = json!({"op": "compute", "ms": self.random.between(2, 8)});
+        let busy = seq(&[wait, compute, self.program(depth - 1, env, encl)]);
+        let members = if self.random.pair_is_swapped() { [busy, limited] } else { [limited, busy] };
+        json!({"op": "join", "do": members})
     }
 
     /// Two shielded branches under a lazy driver, progressing in turn.

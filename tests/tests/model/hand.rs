@@ -1,4 +1,5 @@
-//! The hand-written programs about tasks that depend on each other, with the outcomes that the laws allow.
+//! The hand-written programs about tasks that depend on each other, and about code that computes, with the outcomes that the laws
+//! allow.
 
 use std::collections::BTreeSet;
 
@@ -222,6 +223,39 @@ programs! {
     local_start_a_caller_of_start_that_is_dropped: "local start: a caller of start that is dropped";
     local_start_a_caller_of_start_that_is_dropped_when_the_child_is_ready: "local start: a caller of start that is dropped when the child is ready";
     local_start_a_start_in_cancelled_code: "local start: a start in cancelled code";
+    compute_a_branch_sleeps_past_its_deadline: "compute: a branch sleeps past its deadline";
+    compute_a_branch_sleeps_until_before_its_deadline: "compute: a branch sleeps until before its deadline";
+    compute_a_branch_sleeps_until_its_deadline: "compute: a branch sleeps until its deadline";
+    compute_a_branch_sleeps_in_a_shield_past_the_deadline: "compute: a branch sleeps in a shield past the deadline";
+    compute_a_branch_has_two_deadlines_the_inner_one_first: "compute: a branch has two deadlines, the inner one first";
+    compute_a_branch_has_two_deadlines_the_outer_one_first: "compute: a branch has two deadlines, the outer one first";
+    compute_a_branch_has_two_sleeps_one_before_and_one_after_its_deadline: "compute: a branch has two sleeps, one before and one after its deadline";
+    compute_a_branch_sleeps_past_the_hard_time: "compute: a branch sleeps past the hard time";
+    compute_a_branch_sleeps_until_before_the_hard_time: "compute: a branch sleeps until before the hard time";
+    compute_a_branch_sleeps_until_the_hard_time: "compute: a branch sleeps until the hard time";
+    compute_a_task_sleeps_past_its_deadline: "compute: a task sleeps past its deadline";
+    compute_a_task_sleeps_until_before_its_deadline: "compute: a task sleeps until before its deadline";
+    compute_a_task_sleeps_until_its_deadline: "compute: a task sleeps until its deadline";
+    compute_a_task_sleeps_in_a_shield_past_the_deadline: "compute: a task sleeps in a shield past the deadline";
+    compute_a_task_has_two_deadlines_the_inner_one_first: "compute: a task has two deadlines, the inner one first";
+    compute_a_task_has_two_deadlines_the_outer_one_first: "compute: a task has two deadlines, the outer one first";
+    compute_a_task_has_two_sleeps_one_before_and_one_after_its_deadline: "compute: a task has two sleeps, one before and one after its deadline";
+    compute_a_task_sleeps_past_the_hard_time: "compute: a task sleeps past the hard time";
+    compute_a_task_sleeps_until_before_the_hard_time: "compute: a task sleeps until before the hard time";
+    compute_a_task_sleeps_until_the_hard_time: "compute: a task sleeps until the hard time";
+    compute_a_finalizer_sleeps_past_its_budget: "compute: a finalizer sleeps past its budget";
+    compute_a_finalizer_sleeps_within_its_budget: "compute: a finalizer sleeps within its budget";
+    compute_a_finalizer_computes_past_its_budget: "compute: a finalizer computes past its budget";
+    compute_a_deadline_is_moved_away_in_time: "compute: a deadline is moved away in time";
+    compute_a_deadline_that_has_passed_is_not_moved: "compute: a deadline that has passed is not moved";
+    compute_a_deadline_comes_nearer_while_others_are_due: "compute: a deadline comes nearer, while others are due";
+    compute_what_is_given_after_the_deadline_is_not_for_its_code: "compute: what is given after the deadline is not for its code";
+    compute_what_is_given_before_the_deadline_is_taken: "compute: what is given before the deadline is taken";
+    compute_an_item_that_is_sent_after_the_deadline_of_the_receiver: "compute: an item that is sent after the deadline of the receiver";
+    compute_code_finds_itself_cancelled_by_its_own_deadline: "compute: code finds itself cancelled by its own deadline";
+    compute_code_in_a_shield_goes_on_after_the_deadline: "compute: code in a shield goes on after the deadline";
+    compute_a_child_would_be_ready_after_the_deadline_of_its_caller: "compute: a child would be ready after the deadline of its caller";
+    compute_a_child_of_a_local_nursery_sleeps_past_its_deadline: "compute: a child of a local nursery sleeps past its deadline";
 }
 
 /// C3, L15: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be
@@ -250,4 +284,11 @@ fn c4_a_foreign_operation_beside_a_timer_of_the_instant_may_complete() {
 #[test]
 fn c6_a_second_wake_up_of_what_nobody_polls_may_be_handed_on() {
     holds("C6 a second wake-up of what nobody polls", &[]);
+}
+
+/// C7, L8, L11: whether the grace of a deadline that passed unseen counts from the deadline, as the laws say, or from when somebody
+/// looked.
+#[test]
+fn c7_the_grace_of_a_deadline_that_passed_unseen() {
+    holds("C7 the grace of a deadline that passed unseen", &[]);
 }

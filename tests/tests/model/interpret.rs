@@ -38,6 +38,7 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
             Op::Sleep(None) => match foster::sleep_forever().await {},
             Op::Sleep(Some(duration)) => foster::sleep(*duration).await,
             Op::Io(duration) => plain_sleep(*duration).await,
+            Op::Compute(duration) => compute(*duration),
             Op::Seq(steps) => {
                 for step in steps {
                     build(step, owner).await?;
@@ -168,6 +169,15 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
         }
         Ok(())
     })
+}
+
+/// Code that does not give way. What has ended until now, without anybody to tell, is noted before the clock moves.
+fn compute(duration: Duration) {
+    with(|world| {
+        world.scan(now());
+        world.count("computes");
+    });
+    foster_sim::clock().jump(duration);
 }
 
 fn commit(id: Id, what: Commit) {

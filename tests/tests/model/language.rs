@@ -13,10 +13,13 @@ pub(crate) enum Language {
     Sync,
     /// Nurseries are local, and started children may fail before they are ready.
     Local,
+    /// Code computes.
+    Busy,
 }
 
 impl Language {
-    pub(crate) const ALL: [Language; 4] = [Language::Plain, Language::Linked, Language::Sync, Language::Local];
+    pub(crate) const ALL: [Language; 5] =
+        [Language::Plain, Language::Linked, Language::Sync, Language::Local, Language::Busy];
 
     /// Returns its name in the model.
     pub(crate) fn name(self) -> &'static str {
@@ -25,6 +28,7 @@ impl Language {
             Language::Linked => "dep",
             Language::Sync => "sync",
             Language::Local => "local",
+            Language::Busy => "busy",
         }
     }
 
@@ -35,6 +39,7 @@ impl Language {
             Language::Linked => "d",
             Language::Sync => "y",
             Language::Local => "l",
+            Language::Busy => "b",
         }
     }
 
@@ -44,6 +49,7 @@ impl Language {
             Language::Linked => generate::linked(seed),
             Language::Sync => generate::sync(seed),
             Language::Local => generate::local(seed),
+            Language::Busy => generate::busy(seed),
         }
     }
 
@@ -54,6 +60,7 @@ impl Language {
             Language::Linked => "mismatches: linked",
             Language::Sync => "mismatches: sync",
             Language::Local => "mismatches: local",
+            Language::Busy => "mismatches: busy",
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Op {
     /// `None` is for ever.
     Sleep(Option<Duration>),
     Io(Duration),
+    /// Takes its time without giving way.
+    Compute(Duration),
     Seq(Vec<Body>),
     Scope {
         id: Id,
@@ -253,6 +255,8 @@ pub(crate) struct Program {
     pub holds: usize,
     /// Which of them are `leak`.
     pub leaks: Vec<bool>,
+    /// Time passes in polls.
+    pub computes: bool,
     /// Awaits per task.
     pub awaited: HashMap<Id, usize>,
     /// Tasks per nursery.
@@ -266,8 +270,8 @@ impl Program {
         reader.info[root.index()].sort = Sort::Root;
         let around = Around { parent: root, ..Around::default() };
         let root = reader.op(json, &around);
-        let Reader { names, info, holds, leaks, awaited, children, .. } = reader;
-        Arc::new(Program { root, names, info, holds, leaks, awaited, children })
+        let Reader { names, info, holds, leaks, computes, awaited, children, .. } = reader;
+        Arc::new(Program { root, names, info, holds, leaks, computes, awaited, children })
     }
 
     pub(crate) fn name(&self, id: Id) -> &str {
@@ -321,6 +325,7 @@ struct Reader {
     info: Vec<Info>,
     holds: usize,
     leaks: Vec<bool>,
+    computes: bool,
     awaited: HashMap<Id, usize>,
     children: HashMap<Id, Vec<Id>>,
 }
@@ -401,6 +406,10 @@ impl Reader {
         let op = match json["op"].as_str().unwrap_or_default() {
             "sleep" => Op::Sleep(limit(&json["ms"])),
             "io" => Op::Io(time(&json["ms"])),
+            "compute" => {
+                self.computes = true;
+                Op::Compute(time(&json["ms"]))
+            }
             "seq" => {
                 let steps = json["do"].as_array().into_iter().flatten();
                 Op::Seq(steps.map(|step| self.op(step, around)).collect())

@@ -297,7 +297,8 @@ impl Future for BodyWatch {
         match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx))) {
             Ok(Poll::Pending) => {
                 // If it was given something in the poll in which it became cancelled, it has another one.
-                let may_be_given = !was_cancelled && with(|world| !world.links.is_empty() || !world.turns.is_empty());
+                let may_be_given = !was_cancelled
+                    && with(|world| !world.links.is_empty() || !world.turns.is_empty() || world.program.computes);
                 this.spent = foster::is_cancelled() && !may_be_given;
                 Poll::Pending
             }
