@@ -303,7 +303,7 @@ class Core:                                             # heap part of a scope; 
                 if c.home: w.stack.remove(c.home)
                 if r is PENDING:
                     if not c.cancelled(): return PENDING
-                    if c.again: c.again = False; w.requesting += 1; c.wake(); w.requesting -= 1; return PENDING
+                    if c.again: c.again, c.truth = False, 'run'; w.requesting += 1; c.wake(); w.requesting -= 1; return PENDING
                     c.truth = 'spent'
                     if ON('one-poll'): c.verdict = 'blocked'
                     if c.must_wait() or c.verdict == 'run' and not ON('one-poll') and not c.sub and not getattr(c, 'twice', 0):
