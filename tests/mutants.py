@@ -136,7 +136,7 @@ MUTANTS = [
     ("end-is-given-to-the-cancelled", "nursery/task.rs", "current::is_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))", "false"),
     ("earlier-end-is-withheld", "nursery/task.rs", "!current::innermost().is_some_and(|scope| self.node.ended_before(&scope))", "true"),
     ("ended-with-the-request", "tree/task.rs", "(1..=u32::MAX / 2).contains(&since)", "(0..=u32::MAX / 2).contains(&since)"),
-    ("numbers-do-not-wrap", "tree/task.rs", "cancelled_by != 0 && (1..=u32::MAX / 2).contains(&since)", "{ let _ = since; self.ended_after.load(Ordering::Relaxed) < cancelled_by }"),
+    ("numbers-do-not-wrap", "tree/task.rs", "is_same_tree && cancelled_by != 0 && (1..=u32::MAX / 2).contains(&since)", "{ let _ = (since, is_same_tree); self.ended_after.load(Ordering::Relaxed) < cancelled_by }"),
     ("ended-before-all", "tree/task.rs", "self.ended_after.store(tree.requests.load(Ordering::Acquire), Ordering::Relaxed);", "let _ = tree;"),
     ("cancelled-after-all", "tree/request.rs", "self.cancelled_by.store(number, Ordering::Release);", "let _ = number;"),
     ("marked-after-all", "tree/request.rs", "node.cancelled_by.store(number, Ordering::Release);", "let _ = number;"),

@@ -458,6 +458,93 @@ pub async fn a_sleep_that_was_due_after_an_unseen_deadline_has_not_ended() {
     assert_eq!(log.entries().len(), 0, "{:?}", log.entries());
 }
 
+/// L11: a sleep that was due before a request has ended, whoever made that request, and though nobody had looked at the clock.
+pub async fn what_was_due_before_a_request_has_ended() {
+    for sort in ["by a handle", "by its task", "with its siblings", "by an error"] {
+        let log = Log::new();
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let asleep = Flag::new();
+        let (sets, ended) = (asleep.clone(), log.clone());
+        let sleeps = scope.run(async move {
+            sets.set();
+            sleep(ms(4)).await;
+            ended.add("it has ended");
+        });
+        let group: Result<(), &str> = nursery(async |n: Nursery<&'static str>| {
+            let task = n.spawn(async move { Ok(_ = sleeps.await) });
+            asleep.wait().await;
+            be_busy(ms(12));
+            match sort {
+                "by a handle" => _ = handle.cancel(sort),
+                "by its task" => _ = task.cancel(sort),
+                "with its siblings" => _ = n.cancel_children(sort),
+                _ => return Err(sort),
+            }
+            Ok(())
+        })
+        .await;
+        assert_eq!(group.is_err(), sort == "by an error");
+        assert_eq!(log.count("it has ended"), 1, "cancelled {sort}");
+    }
+}
+
+/// L6, L8: a deadline is a request at its instant, however late that is seen: its grace counts from there, and not from when
+/// somebody looks.
+pub async fn the_grace_of_an_unseen_deadline_counts_from_its_instant() {
+    let log = Log::new();
+    let scope = CancelScope::new().deadline_after(ms(4)).grace(ms(4));
+    let sleeps = async {
+        sleep(ms(16)).await;
+        log.add("behind the hard time");
+    };
+    let computes = async {
+        checkpoint().await;
+        be_busy(ms(24));
+    };
+    let (outcome, ()) = both(scope.run(graceful(sleeps)), computes).await;
+    assert_eq!(outcome.unwrap_err().reason().kind(), ReasonKind::Deadline);
+    assert_eq!(log.entries().len(), 0);
+    // One that is set when it has passed is a request then.
+    let mut late = CancelScope::new().grace(ms(8));
+    let handle = late.handle();
+    let start = Instant::now();
+    let outcome = late.run(graceful(async {
+        sleep(ms(2)).await;
+        assert!(handle.set_deadline(start));
+        assert!(!is_cancelled(), "its grace begins");
+        sleep_forever().await;
+    }));
+    assert!(outcome.await.is_err());
+    assert!(start.elapsed() >= ms(10));
+}
+
+/// L11: a hard time that has passed unseen is no earlier for a deadline before it.
+pub async fn an_unseen_hard_time_comes_in_its_turn() {
+    let log = Log::new();
+    loop {
+        let start = Instant::now();
+        let mut in_time = false;
+        let mut outer = CancelScope::new();
+        let handle = outer.handle();
+        let inner = CancelScope::new().deadline_at(start + ms(8)).grace(LONG);
+        let sleeps = inner.run(graceful(async {
+            sleep_until(start + ms(12)).await;
+            log.add("in time");
+        }));
+        let computes = async {
+            in_time = Instant::now() < start + ms(8);
+            handle.cancel_within(ms(20), "with a grace");
+            be_busy(ms(32));
+        };
+        let _completed = outer.run(both(sleeps, computes)).await;
+        if in_time {
+            break;
+        }
+    }
+    assert_ne!(log.count("in time"), 0);
+}
+
 /// B046, L18: also if the outer scope is cancelled while the inner one, whose own time is over, is being wound up.
 pub async fn an_outer_cancel_during_the_end_of_an_inner_timeout_wins() {
     let log = Log::new();
@@ -914,6 +1001,9 @@ macro_rules! deadlines_suite {
             of_two_deadlines_that_passed_unseen_the_outer_one_wins,
             what_passed_unseen_happens_in_the_order_of_its_instants,
             a_sleep_that_was_due_after_an_unseen_deadline_has_not_ended,
+            what_was_due_before_a_request_has_ended,
+            the_grace_of_an_unseen_deadline_counts_from_its_instant,
+            an_unseen_hard_time_comes_in_its_turn,
             an_outer_cancel_during_the_end_of_an_inner_timeout_wins,
             an_outer_deadline_that_passes_during_the_drop_wins,
             a_scope_cancelled_before_its_deadline_tells_of_the_cancel,

@@ -44,6 +44,57 @@ fn here() -> &'static str {
     current().expect("inside a tree").name()
 }
 
+/// L14: the end of a task of another tree is not given to code that was cancelled before it, however many requests either tree
+/// has seen.
+#[test]
+fn the_end_of_another_trees_task_is_not_given_to_cancelled_code() {
+    async fn requests(count: usize) {
+        for _ in 0..count {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            assert!(scope.run(async { handle.cancel("one more") && std::future::pending().await }).await.is_err());
+        }
+    }
+    for (theirs, ours) in [(0, 0), (100, 0), (0, 100)] {
+        check("the_end_of_another_trees_task_is_not_given_to_cancelled_code", || {
+            let ((give, given), (goes, go)) = (oneshot(), oneshot::<()>());
+            let has_task = async move {
+                requests(theirs).await;
+                let Ok(()) = nursery(async |n: Nursery| {
+                    let task = n.spawn(async move { Ok(go.await.is_ok()) });
+                    assert!(give.send(task).is_ok());
+                })
+                .await;
+            };
+            let awaits = async move {
+                requests(ours).await;
+                let mut task = given.await.unwrap();
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                let (ended, seen) = (Arc::new(Event::new()), AtomicUsize::new(0));
+                let outcome = scope.run(join((
+                    async {
+                        let end = task.wait().await;
+                        seen.fetch_add(1, SeqCst);
+                        end
+                    },
+                    async {
+                        checkpoint().await;
+                        handle.cancel("and then it ends");
+                        goes.send(()).unwrap();
+                        shield(sleep(ms(20))).await;
+                    },
+                )));
+                assert!(outcome.await.is_err());
+                drop(ended);
+                assert_eq!(seen.load(SeqCst), 0, "given to cancelled code, after {theirs} and {ours} requests");
+                assert!(task.await.unwrap());
+            };
+            side_by_side(has_task, awaits);
+        });
+    }
+}
+
 /// L36, L40: values go both ways, one waiting for the other, and each side stays where it is.
 #[test]
 fn trees_talk_over_channels() {

@@ -91,6 +91,8 @@ impl NodeRef {
                 state.deadline = now + duration;
             }
         }
+        // One that has passed before is a request now: its grace counts from here.
+        state.deadline = state.deadline.max(now);
         self.arm_deadline(state, true);
     }
 
@@ -102,7 +104,7 @@ impl NodeRef {
         if state.life == Life::Closed || state.request().is_some() {
             return false;
         }
-        state.deadline = at;
+        state.deadline = self.tree().map_or(at, |tree| at.max(tree.now()));
         // An absolute deadline takes the place of one that would count from the entry.
         if let Some(cold) = &mut state.cold {
             cold.relative = None;

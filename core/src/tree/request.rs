@@ -72,7 +72,9 @@ impl NodeRef {
         let (tree, now, mut state) = loop {
             // A scope that was not entered yet has no clock: its request counts from the entry (see `entered`).
             let tree = self.tree();
-            let now = tree.map_or(Instant::from_nanos(0), |tree| tree.now());
+            // A deadline is a request at its instant, however late that is seen (L8).
+            let by_clock = || tree.map_or(Instant::from_nanos(0), |tree| tree.now());
+            let now = reason.deadline().unwrap_or_else(by_clock);
             let state = self.lock();
             // Once more, if it was entered meanwhile, by another thread: then there is a clock.
             if tree.is_some() || state.place.is_none() {
@@ -258,7 +260,10 @@ impl NodeRef {
 
 /// Asks several scopes to stop in one step: all that these requests reach is marked before anybody is woken, so no code in one
 /// of them sees what has become of another one (L11). Returns how many of them that has changed. No lock may be held.
+///
+/// What was due before has happened before: a sleep in that code has ended, and a deadline is the one that counts (L11).
 pub(crate) fn request_together(nodes: &[NodeRef], reason: &Reason, grace: Option<Duration>) -> usize {
+    nodes.first().and_then(|node| node.tree()).into_iter().for_each(|tree| tree.fire_due());
     let mut wakes = DriverWakes::default();
     let changed = nodes.iter().filter(|node| node.mark(reason.clone(), grace, &mut wakes)).count();
     wakes.wake();

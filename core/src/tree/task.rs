@@ -219,14 +219,17 @@ impl NodeRef {
     /// Returns whether the task, which has ended, did so before the code directly in `scope` became cancelled: then
     /// its end was given to code that awaited it there (L14), and is not withheld from it.
     ///
+    /// Never in another tree, which counts by itself: there the end is withheld.
+    ///
     /// The numbers wrap around: of two that are less than 2^31 requests apart it is known which came first. A task whose
     /// end is longer ago than that counts as one that has ended after.
     pub(crate) fn ended_before(&self, scope: &NodeRef) -> bool {
         // How many requests were made from the end of the task on, up to the one that cancelled. Ordering: `ended_after`
         // was published with the outcome, which the caller has seen, and `cancelled_by` with the flag.
         let cancelled_by = scope.cancelled_by.load(Ordering::Acquire);
+        let is_same_tree = self.tree().zip(scope.tree()).is_some_and(|(here, there)| std::ptr::eq(&**here, &**there));
         let since = cancelled_by.wrapping_sub(self.ended_after.load(Ordering::Relaxed));
-        cancelled_by != 0 && (1..=u32::MAX / 2).contains(&since)
+        is_same_tree && cancelled_by != 0 && (1..=u32::MAX / 2).contains(&since)
     }
 
     /// Records the outcome of a scope that was closed by a reaper (L29), inside the drop of its future, or with its

@@ -235,12 +235,7 @@ impl<C, S> Timers<C, S> {
     /// Takes out what is due at `now`, instant by instant, and returns when all of it is marked. `claim` says whether the code
     /// that sleeps may be given the end of its sleep, and counts that; it takes no lock. `mark` marks a scope whose instant has
     /// come; it may lock nodes, and runs no code of the user.
-    pub(super) fn take_due(
-        &self,
-        now: Instant,
-        claim: impl Fn(&C) -> bool,
-        mut mark: impl FnMut(&S, Instant),
-    ) -> Due<C, S> {
+    pub(super) fn take_due(&self, now: Instant, claim: fn(&C) -> bool, mut mark: impl FnMut(&S, Instant)) -> Due<C, S> {
         let mut due = Due { sleeps: Vec::new(), missed: Vec::new(), marked: Vec::new() };
         let _alone = self.firing.lock();
         let mut queue = self.queue.lock();
