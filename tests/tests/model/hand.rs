@@ -256,6 +256,8 @@ programs! {
     compute_code_in_a_shield_goes_on_after_the_deadline: "compute: code in a shield goes on after the deadline";
     compute_a_child_would_be_ready_after_the_deadline_of_its_caller: "compute: a child would be ready after the deadline of its caller";
     compute_a_child_of_a_local_nursery_sleeps_past_its_deadline: "compute: a child of a local nursery sleeps past its deadline";
+    compute_the_grace_of_a_deadline_that_passed_unseen: "compute: the grace of a deadline that passed unseen";
+    compute_a_hard_time_that_passed_unseen_comes_in_its_turn: "compute: a hard time that passed unseen comes in its turn";
 }
 
 /// C3, L15: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be
@@ -284,11 +286,4 @@ fn c4_a_foreign_operation_beside_a_timer_of_the_instant_may_complete() {
 #[test]
 fn c6_a_second_wake_up_of_what_nobody_polls_may_be_handed_on() {
     holds("C6 a second wake-up of what nobody polls", &[]);
-}
-
-/// C7, L8, L11: whether the grace of a deadline that passed unseen counts from the deadline, as the laws say, or from when somebody
-/// looked.
-#[test]
-fn c7_the_grace_of_a_deadline_that_passed_unseen() {
-    holds("C7 the grace of a deadline that passed unseen", &[]);
 }
