@@ -237,8 +237,8 @@ pub trait WritePipe: Send + Sync + Debug {
 /// Signals to this process.
 ///
 /// When the last source of a signal is dropped, the signal does what it did before the first one was made, as far as
-/// the host allows. One that came and was not taken, and that no other source has got, is raised again then; if there
-/// are other sources, it goes to them.
+/// the host allows. One that came and that no source has taken, also none that is gone, is raised again then. If a source
+/// is dropped that leaves one behind, and none of the others has got it, it goes to them.
 #[cfg(unix)]
 pub trait SignalSource: Send + Sync + Debug {
     /// Takes the next signal. Several of a kind that came before it was taken are one.

@@ -16,8 +16,8 @@ use crate::signal_kind::SignalKind;
 ///
 /// As long as there is a stream for a signal, that does nothing else, but to call a handler that was there before. When
 /// the last stream is dropped, the signal does what it did before the first: by default, most end the process. One that
-/// has come and was not read does so then, so it is not lost; a handler that was there before has heard it already. If
-/// there are other streams then, which were all made after it had come, it goes to them.
+/// has come and that no stream has read does so then, so it is not lost; a handler that was there before has heard it
+/// already. If there are other streams when it would be lost, which were all made after it had come, it goes to them.
 ///
 /// | host | what it did before |
 /// |---|---|
@@ -68,8 +68,8 @@ impl Signals {
     ///
     /// # Cancellation
     ///
-    /// *Strict*: a signal that was not returned is there for the next call, or is raised again when the stream is
-    /// dropped.
+    /// *Strict*: a signal that was not returned is there for the next call; when the stream is dropped it is not lost
+    /// either, see [`signals`].
     ///
     /// # Errors
     ///

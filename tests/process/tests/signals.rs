@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foster::{fail_after, move_on_after, sleep};
 use foster_conformance::harness::ms;
-use foster_process::{Command, SignalKind, signals};
+use foster_process::{Command, SignalKind, Signals, signals};
 use foster_process_conformance::reports::Reports;
 use futures_lite::StreamExt;
 
@@ -164,7 +164,8 @@ fn the_old_behaviour_is_restored() {
     }
 }
 
-/// A signal that nobody has read is raised again, with the old behaviour, when the last stream is dropped.
+/// A signal that nobody has read is raised again, with the old behaviour, when the last stream is dropped; one that
+/// any stream has read is not, in whatever order they are dropped.
 #[test]
 fn an_unread_signal_is_not_lost() {
     for adapter in ADAPTERS {
@@ -172,10 +173,21 @@ fn an_unread_signal_is_not_lost() {
         assert_eq!(role("unread by one", adapter, ""), Ok(SURVIVES));
         assert_eq!(role("exchanged", adapter, ""), Ok(SURVIVES));
         assert_eq!(role("read by another", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("read, reader goes first", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("read, reader goes last", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("read by one that is gone", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("read, and came again, reader goes first", adapter, ""), Err(SignalKind::TERMINATE));
+        assert_eq!(role("read, and came again, reader goes last", adapter, ""), Err(SignalKind::TERMINATE));
         if cfg!(target_os = "linux") {
             assert_eq!(role("unread", adapter, "trap '' TERM;"), Ok(SURVIVES));
         }
     }
+}
+
+fn drop_both(reader: Signals, other: Signals, reader_goes_first: bool) {
+    let (first, last) = if reader_goes_first { (reader, other) } else { (other, reader) };
+    drop(first);
+    drop(last);
 }
 
 #[test]
@@ -225,6 +237,31 @@ fn plays_a_role() {
                 drop(one);
                 assert!(move_on_after(ms(50), other.recv()).await.is_none());
                 assert!(move_on_after(ms(50), third.recv()).await.is_none());
+            }
+            "read, reader goes first" | "read, reader goes last" => {
+                let (mut reader, other) = (signals([term]).unwrap(), signals([term, SignalKind::HANGUP]).unwrap());
+                // Those that come before the other one has read are one there.
+                for _ in 0..3 {
+                    send(term).await;
+                    assert_eq!(fail_after(ms(10_000), reader.recv()).await.unwrap().unwrap(), term);
+                }
+                drop_both(reader, other, name == "read, reader goes first");
+            }
+            "read by one that is gone" => {
+                let (mut reader, other) = (signals([term]).unwrap(), signals([term]).unwrap());
+                send(term).await;
+                assert_eq!(fail_after(ms(10_000), reader.recv()).await.unwrap().unwrap(), term);
+                drop(reader);
+                let mut third = signals([term]).unwrap();
+                drop(other);
+                assert!(move_on_after(ms(50), third.recv()).await.is_none());
+            }
+            "read, and came again, reader goes first" | "read, and came again, reader goes last" => {
+                let (mut reader, other) = (signals([term]).unwrap(), signals([term]).unwrap());
+                send(term).await;
+                assert_eq!(fail_after(ms(10_000), reader.recv()).await.unwrap().unwrap(), term);
+                raise(term).await;
+                drop_both(reader, other, name == "read, and came again, reader goes first");
             }
             "beside tokio" => {
                 let mut first = foster_tokio::signals().unwrap();

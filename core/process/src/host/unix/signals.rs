@@ -18,8 +18,8 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use signal_hook::SigId;
@@ -34,57 +34,77 @@ use crate::signal_kind::SignalKind;
 pub(super) struct HostSignals {
     /// Written to by the handler.
     watched: Box<dyn Watched>,
+    /// The other end of it. It is also what this source is known by.
+    wakes: Arc<UnixStream>,
     registrations: Vec<Registration>,
 }
 
 /// A signal of a source.
 struct Registration {
     kind: SignalKind,
-    heard: Arc<Heard>,
-    handlers: [SigId; 2],
+    /// Wakes the source.
+    handler: SigId,
 }
 
-/// The state of one signal at a source.
-struct Heard {
-    /// It has come, and was not taken.
-    came: Arc<AtomicBool>,
-    /// How often it was taken.
-    taken: AtomicUsize,
-    /// The sources that it had come to when this one was made, and that had not taken it: this one has not got that.
-    /// With how often they had taken it before.
-    missed: Vec<(Weak<Heard>, usize)>,
-    /// The other end of what the source watches.
+/// What is known of a source, for one signal.
+struct Source {
     wakes: Arc<UnixStream>,
-}
-
-impl Heard {
-    fn take(&self) -> bool {
-        let came = self.came.swap(false, Ordering::SeqCst);
-        if came {
-            self.taken.fetch_add(1, Ordering::SeqCst);
-        }
-        came
-    }
-
-    /// Returns whether it has not got what `other` leaves behind.
-    fn has_missed(&self, other: &Arc<Heard>) -> bool {
-        let taken = other.taken.load(Ordering::SeqCst);
-        self.missed.iter().any(|(missed, before)| std::ptr::eq(missed.as_ptr(), Arc::as_ptr(other)) && *before == taken)
-    }
-
-    /// Does as the handler does. To be called as long as the source is listed: then its end is open.
-    fn tell(&self) {
-        self.came.store(true, Ordering::SeqCst);
-        // If there is no room, the source has something to read.
-        let _ = (&*self.wakes).write(&[0]);
-    }
+    /// The last one, by its number, that came before the source was made: it has got those after it.
+    made: u64,
+    /// The last one that it has taken, or `made`.
+    taken: u64,
 }
 
 /// The state that all sources of a signal share, from the first one on.
 struct SignalState {
-    sources: Vec<Arc<Heard>>,
+    /// Set by the handler when it comes.
+    came: Arc<AtomicBool>,
+    /// How often it has come. Several between two looks are one.
+    count: u64,
+    /// The last one, by its number, that any source has taken, also one that is gone.
+    taken: u64,
+    sources: Vec<Source>,
     /// There is no source: the default is done. None if it was ignored, or handled by somebody else, before.
     default: Option<Arc<AtomicBool>>,
+}
+
+impl SignalState {
+    /// Counts what has come.
+    fn look(&mut self) {
+        if self.came.swap(false, Ordering::SeqCst) {
+            self.count += 1;
+        }
+    }
+
+    /// Takes what a source has not taken. Returns whether there was any.
+    fn take(&mut self, wakes: &Arc<UnixStream>) -> bool {
+        self.look();
+        let count = self.count;
+        let source = self.sources.iter_mut().find(|source| Arc::ptr_eq(&source.wakes, wakes));
+        let Some(source) = source.filter(|source| source.taken < count) else { return false };
+        source.taken = count;
+        self.taken = count;
+        true
+    }
+
+    /// Returns whether the last one came to a source that is gone, and no source has taken it. If others that came to
+    /// it were taken elsewhere, or were not, that does not count: here they are one with the last.
+    fn leaves(&self, gone: &Source) -> bool {
+        gone.taken < self.count && self.taken < self.count
+    }
+
+    /// Gives the last one to all sources, if none of them has got it.
+    fn hand_over(&mut self) {
+        let count = self.count;
+        if self.sources.iter().any(|source| source.made < count) {
+            return;
+        }
+        for source in &mut self.sources {
+            (source.made, source.taken) = (count - 1, count - 1);
+            // If there is no room, the source has something to read.
+            let _ = (&*source.wakes).write(&[0]);
+        }
+    }
 }
 
 static STATES: Mutex<Option<HashMap<SignalKind, SignalState>>> = Mutex::new(None);
@@ -103,61 +123,51 @@ impl HostSignals {
         ours.set_nonblocking(true)?;
         let handlers = Arc::new(handlers);
         let watched = reactor.watch(ours.into(), Direction::Read)?;
-        let mut signals = HostSignals { watched, registrations: Vec::new() };
+        let mut signals = HostSignals { watched, wakes: handlers, registrations: Vec::new() };
         for kind in kinds {
             if !signals.registrations.iter().any(|registration| registration.kind == *kind) {
                 // If one is refused, those before it are given up.
-                signals.registrations.push(register(*kind, &handlers)?);
+                signals.registrations.push(register(*kind, &signals.wakes)?);
             }
         }
         Ok(signals)
     }
-
-    fn take(&self) -> Option<SignalKind> {
-        self.registrations.iter().find(|registration| registration.heard.take()).map(|registration| registration.kind)
-    }
 }
 
-fn register(kind: SignalKind, handlers: &Arc<UnixStream>) -> io::Result<Registration> {
+/// Takes the next signal of a source.
+fn take(registrations: &[Registration], wakes: &Arc<UnixStream>) -> Option<SignalKind> {
     let mut states = states();
     let states = states.get_or_insert_default();
-    if let Entry::Vacant(first) = states.entry(kind) {
-        // Done until there is a source: the rest may fail.
-        let has_name = low_level::signal_name(kind.as_raw()).is_some();
-        let default = (has_name && is_default(kind)?).then(|| Arc::new(AtomicBool::new(true)));
-        if let Some(default) = &default {
-            flag::register_conditional_default(kind.as_raw(), default.clone())?;
-        }
-        first.insert(SignalState { sources: Vec::new(), default });
-    }
-    let came = Arc::new(AtomicBool::new(false));
-    let flagged = flag::register(kind.as_raw(), came.clone())?;
-    // After the flag, so that it is set when the socket is read.
-    let written = match handlers.try_clone().and_then(|handlers| pipe::register(kind.as_raw(), handlers)) {
-        Ok(written) => written,
-        Err(error) => {
-            unregister(flagged);
-            return Err(error);
+    let mut kinds = registrations.iter().map(|registration| registration.kind);
+    kinds.find(|kind| states.get_mut(kind).is_some_and(|state| state.take(wakes)))
+}
+
+fn register(kind: SignalKind, wakes: &Arc<UnixStream>) -> io::Result<Registration> {
+    let mut states = states();
+    let state = match states.get_or_insert_default().entry(kind) {
+        Entry::Occupied(state) => state.into_mut(),
+        Entry::Vacant(first) => {
+            // Done until there is a source: the rest may fail.
+            let has_name = low_level::signal_name(kind.as_raw()).is_some();
+            let default = (has_name && is_default(kind)?).then(|| Arc::new(AtomicBool::new(true)));
+            if let Some(default) = &default {
+                flag::register_conditional_default(kind.as_raw(), default.clone())?;
+            }
+            // The handler does these in turn. So one that is not done by default is seen by the first source; and when
+            // a source is woken, it is seen.
+            let came = Arc::<AtomicBool>::default();
+            flag::register(kind.as_raw(), came.clone())?;
+            first.insert(SignalState { came, count: 0, taken: 0, sources: Vec::new(), default })
         }
     };
-    let mut heard = Heard { came, taken: AtomicUsize::new(0), missed: Vec::new(), wakes: handlers.clone() };
-    let Some(state) = states.get_mut(&kind) else { unreachable!("it was made above") };
-    for other in &state.sources {
-        let taken = other.taken.load(Ordering::SeqCst);
-        if other.came.load(Ordering::SeqCst) {
-            heard.missed.push((Arc::downgrade(other), taken));
-        }
-    }
-    if heard.came.load(Ordering::SeqCst) {
-        // It has come to this one as well by now.
-        heard.missed.clear();
-    }
-    let heard = Arc::new(heard);
-    state.sources.push(heard.clone());
+    let handler = pipe::register(kind.as_raw(), wakes.try_clone()?)?;
+    // What comes from here on comes to this source, and wakes it.
+    state.look();
+    state.sources.push(Source { wakes: wakes.clone(), made: state.count, taken: state.count });
     if let Some(default) = &state.default {
         default.store(false, Ordering::SeqCst);
     }
-    Ok(Registration { kind, heard, handlers: [flagged, written] })
+    Ok(Registration { kind, handler })
 }
 
 impl SignalSource for HostSignals {
@@ -167,7 +177,7 @@ impl SignalSource for HostSignals {
             // First what the handler has written, then the flags: so none is lost.
             let mut written = [0; 64];
             while matches!(rustix::io::read(descriptor, &mut written), Ok(1..)) {}
-            taken = self.take();
+            taken = take(&self.registrations, &self.wakes);
             if taken.is_some() { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) }
         };
         ready!(self.watched.poll_attempt(cx, attempt))?;
@@ -180,24 +190,25 @@ impl SignalSource for HostSignals {
 
 impl Drop for HostSignals {
     fn drop(&mut self) {
-        for Registration { kind, heard, handlers } in self.registrations.drain(..) {
+        for Registration { kind, handler } in self.registrations.drain(..) {
             let mut states = states();
             let Some(state) = states.as_mut().and_then(|states| states.get_mut(&kind)) else { continue };
-            state.sources.retain(|other| !Arc::ptr_eq(other, &heard));
+            let place = state.sources.iter().position(|source| Arc::ptr_eq(&source.wakes, &self.wakes));
+            let Some(gone) = place.map(|place| state.sources.remove(place)) else { continue };
             let default = state.default.as_ref().filter(|_| state.sources.is_empty());
             if let Some(default) = default {
                 // Before it is heard no more, so that one that comes now is not lost.
                 default.store(true, Ordering::SeqCst);
             }
-            for handler in handlers {
-                unregister(handler);
+            let is_last = default.is_some();
+            // Returns when the handler, if it runs now, has done all.
+            unregister(handler);
+            state.look();
+            let leaves = state.leaves(&gone);
+            if leaves {
+                state.hand_over();
             }
-            let is_left = heard.came.load(Ordering::SeqCst);
-            let raises = is_left && default.is_some();
-            if is_left && state.sources.iter().all(|other| other.has_missed(&heard)) {
-                // They were made after it had come: none of them has got it.
-                state.sources.iter().for_each(|other| other.tell());
-            }
+            let raises = leaves && is_last;
             drop(states);
             if raises {
                 // It does now what it did before the source was made. (A handler that was there before has been called
