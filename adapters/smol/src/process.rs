@@ -20,3 +20,11 @@ pub(crate) fn of_the_process() -> &'static (dyn Any + Send + Sync) {
     });
     &*PROCESSES
 }
+
+/// The signals for `foster::app` do not end the process, also when the last stream of them is dropped that
+/// `foster_process` has made.
+#[cfg(all(unix, feature = "signal"))]
+pub(crate) fn keep_from_default() -> std::io::Result<()> {
+    use foster_process::SignalKind;
+    foster_process::host::keep_from_default(&[SignalKind::INTERRUPT, SignalKind::TERMINATE])
+}

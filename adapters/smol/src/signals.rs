@@ -10,7 +10,8 @@ use futures_core::Stream;
 
 /// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C alone. For [`foster::app`](foster::app::app()).
 ///
-/// From this call on they do not end the process any more; also not when the stream is dropped.
+/// From this call on they do not end the process any more; also not when the stream is dropped, or the last
+/// one that `foster_process::signals` has made for them.
 ///
 /// # Errors
 ///
@@ -32,7 +33,10 @@ pub fn signals() -> io::Result<Signals> {
     let wanted = [Host::Int, Host::Term];
     #[cfg(not(unix))]
     let wanted = [Host::Int];
-    Ok(Signals { signals: async_signal::Signals::new(wanted)? })
+    let signals = async_signal::Signals::new(wanted)?;
+    #[cfg(all(unix, feature = "process"))]
+    crate::process::keep_from_default()?;
+    Ok(Signals { signals })
 }
 
 /// Stream of [`signals`]. Signals of one sort that come before the first is read are one.

@@ -10,7 +10,8 @@ use futures_core::Stream;
 /// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C and ctrl-break. For
 /// [`foster::app`](foster::app::app()).
 ///
-/// From this call on they do not end the process any more; also not when the stream is dropped.
+/// From this call on they do not end the process any more; also not when the stream is dropped, or the last
+/// one that `foster_process::signals` has made for them.
 ///
 /// # Errors
 ///
@@ -33,7 +34,10 @@ use futures_core::Stream;
 /// ```
 #[track_caller]
 pub fn signals() -> io::Result<Signals> {
-    Ok(Signals { interrupt: host::interrupt()?, terminate: host::terminate()? })
+    let signals = Signals { interrupt: host::interrupt()?, terminate: host::terminate()? };
+    #[cfg(all(unix, feature = "process"))]
+    crate::process::keep_from_default()?;
+    Ok(signals)
 }
 
 /// Stream of [`signals`]. Signals of one sort that come before the first is read are one.

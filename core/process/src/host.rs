@@ -7,6 +7,9 @@
 //!
 //! `HostProcesses` makes [`Processes`](crate::contract::Processes) of that.
 //!
+//! An adapter that has handlers of its own, such as those of the signals for `foster::app`, keeps these signals from their
+//! default with `keep_from_default`, on Unix: else they end the process when the last of the streams here is dropped.
+//!
 //! A process is one of the standard library's, and this is what reaps it: so no signal is sent to a process that was
 //! reaped. On Unix its exit is seen through a pidfd where there are any, and elsewhere at `SIGCHLD`, by asking for this
 //! process alone. On Windows, where an event loop can wait neither for a process nor for the pipes that a program
@@ -20,6 +23,6 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub use unix::{Direction, HostProcesses, Reactor, Watched};
+pub use unix::{Direction, HostProcesses, Reactor, Watched, keep_from_default};
 #[cfg(windows)]
 pub use windows::HostProcesses;

@@ -27,7 +27,9 @@ use crate::signal_kind::SignalKind;
 ///
 /// All adapters have this from one implementation, so it is the same on smol and tokio. `tokio::signal` beside it hears
 /// the same signals as long as both do. That never restores anything itself. If it was there first, it is a handler
-/// that was there before. If it comes second, the default is done when the last stream of this is gone.
+/// that was there before. If it comes second, the default is done when the last stream of this is gone. The `signals` of
+/// an adapter, for `foster::app`, are another matter: from their call on, `SIGINT` and `SIGTERM` do not end the process,
+/// whatever streams there are or were.
 ///
 /// For a program that only has to stop at a signal, `foster::app` is simpler; it hears ctrl-C on Windows, too, which
 /// has no signals, and so not this function.

@@ -3,14 +3,16 @@
 #![cfg(unix)]
 
 use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foster::app::Signal;
 use foster::{fail_after, move_on_after, sleep};
 use foster_conformance::harness::ms;
 use foster_process::{Command, SignalKind, Signals, signals};
 use foster_process_conformance::reports::Reports;
-use futures_lite::StreamExt;
+use futures_lite::{Stream, StreamExt};
 
 const ADAPTERS: [&str; 3] = ["smol", "tokio", "tokio with threads"];
 
@@ -190,11 +192,40 @@ fn drop_both(reader: Signals, other: Signals, reader_goes_first: bool) {
     drop(last);
 }
 
+/// From the call of an adapter's `signals` on, those signals do not end the process: whatever streams there were before,
+/// and however they end. One that had come before is heard.
+#[test]
+fn signals_of_an_app_do_not_end_the_process() {
+    for adapter in ADAPTERS {
+        assert_eq!(role("app, stream held", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("app, stream gone", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("app, stream made later", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("app, came before", adapter, ""), Ok(SURVIVES));
+    }
+}
+
+fn app_signals(adapter: &str) -> Pin<Box<dyn Stream<Item = Signal>>> {
+    match adapter {
+        "smol" => Box::pin(foster_smol::signals().unwrap()),
+        _ => Box::pin(foster_tokio::signals().unwrap()),
+    }
+}
+
+/// Each kind is heard by the app once, and none of them ends the process.
+async fn app_hears(app: &mut Pin<Box<dyn Stream<Item = Signal>>>, kinds: [SignalKind; 2]) {
+    for kind in kinds {
+        let heard = fail_after(ms(10_000), app.next()).await.unwrap().unwrap();
+        assert_eq!(heard.number().map(i32::from), Some(kind.as_raw()));
+    }
+    assert!(move_on_after(ms(50), app.next()).await.is_none());
+}
+
 #[test]
 #[ignore = "the other tests start it, in a process of its own"]
 fn plays_a_role() {
     let (Ok(name), Ok(adapter)) = (std::env::var("FOSTER_ROLE"), std::env::var("FOSTER_ADAPTER")) else { return };
     let term = SignalKind::TERMINATE;
+    let both = [SignalKind::INTERRUPT, term];
     run(&adapter, async {
         match &*name {
             "default" | "again" => {
@@ -262,6 +293,51 @@ fn plays_a_role() {
                 assert_eq!(fail_after(ms(10_000), reader.recv()).await.unwrap().unwrap(), term);
                 raise(term).await;
                 drop_both(reader, other, name == "read, and came again, reader goes first");
+            }
+            "app, stream held" => {
+                let stream = signals(both).unwrap();
+                let mut app = app_signals(&adapter);
+                for kind in both {
+                    raise(kind).await;
+                }
+                drop(stream);
+                app_hears(&mut app, both).await;
+                drop(app);
+                for kind in both {
+                    raise(kind).await;
+                }
+            }
+            "app, stream gone" | "app, stream made later" => {
+                let is_gone = name == "app, stream gone";
+                if is_gone {
+                    drop(signals(both).unwrap());
+                }
+                let mut app = app_signals(&adapter);
+                if !is_gone {
+                    drop(signals(both).unwrap());
+                }
+                for kind in both {
+                    raise(kind).await;
+                }
+                app_hears(&mut app, both).await;
+                // A second one changes nothing.
+                let again = (signals(both).unwrap(), app_signals(&adapter));
+                for kind in both {
+                    raise(kind).await;
+                }
+                drop(again);
+                app_hears(&mut app, both).await;
+            }
+            "app, came before" => {
+                let stream = signals(both).unwrap();
+                for kind in both {
+                    raise(kind).await;
+                }
+                let mut app = app_signals(&adapter);
+                assert!(move_on_after(ms(50), app.next()).await.is_none());
+                // The last stream that has got them leaves them to those who listen now.
+                drop(stream);
+                app_hears(&mut app, both).await;
             }
             "beside tokio" => {
                 let mut first = foster_tokio::signals().unwrap();

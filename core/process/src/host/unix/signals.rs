@@ -7,6 +7,7 @@
 //! * A handler that was there before is called by ours, always.
 //! * Where there was none, ours does what the default is, as long as there is no source of the signal.
 //! * A signal that was ignored before is ignored then.
+//! * Where an adapter has a handler of its own that is to stay, nothing is restored ([`keep_from_default`]).
 //!
 //! A signal without a name, such as a real-time one, is ignored then: what it does by default cannot be done without
 //! unsafe code.
@@ -64,11 +65,23 @@ struct SignalState {
     /// The last one, by its number, that any source has taken, also one that is gone.
     taken: u64,
     sources: Vec<Source>,
-    /// There is no source: the default is done. None if it was ignored, or handled by somebody else, before.
+    /// There is no source: the default is done. None if it was ignored, or handled by somebody else, before, or is kept
+    /// from its default.
     default: Option<Arc<AtomicBool>>,
+    /// The last one, by its number, that came before the signal was kept from its default: whoever did that has not
+    /// heard it.
+    kept: Option<u64>,
 }
 
 impl SignalState {
+    /// To be called when what does the default is registered. The handler does these in turn: so one that is not done by
+    /// default is seen by the first source, which looks first.
+    fn new(kind: SignalKind, default: Option<Arc<AtomicBool>>) -> io::Result<Self> {
+        let came = Arc::<AtomicBool>::default();
+        flag::register(kind.as_raw(), came.clone())?;
+        Ok(SignalState { came, count: 0, taken: 0, sources: Vec::new(), default, kept: None })
+    }
+
     /// Counts what has come.
     fn look(&mut self) {
         if self.came.swap(false, Ordering::SeqCst) {
@@ -153,11 +166,7 @@ fn register(kind: SignalKind, wakes: &Arc<UnixStream>) -> io::Result<Registratio
             if let Some(default) = &default {
                 flag::register_conditional_default(kind.as_raw(), default.clone())?;
             }
-            // The handler does these in turn. So one that is not done by default is seen by the first source; and when
-            // a source is woken, it is seen.
-            let came = Arc::<AtomicBool>::default();
-            flag::register(kind.as_raw(), came.clone())?;
-            first.insert(SignalState { came, count: 0, taken: 0, sources: Vec::new(), default })
+            first.insert(SignalState::new(kind, default)?)
         }
     };
     let handler = pipe::register(kind.as_raw(), wakes.try_clone()?)?;
@@ -168,6 +177,35 @@ fn register(kind: SignalKind, wakes: &Arc<UnixStream>) -> io::Result<Registratio
         default.store(false, Ordering::SeqCst);
     }
     Ok(Registration { kind, handler })
+}
+
+/// Keeps signals from their default for good: for a handler that an adapter has installed otherwise, and that is to go
+/// on when the last source is dropped. What comes from here on is its own: it is not raised again, as it has heard it.
+///
+/// To be called when that handler is there.
+///
+/// # Errors
+///
+/// The host refuses to handle such a signal.
+pub fn keep_from_default(kinds: &[SignalKind]) -> io::Result<()> {
+    let mut states = states();
+    let states = states.get_or_insert_default();
+    for kind in kinds {
+        match states.entry(*kind) {
+            Entry::Vacant(first) => {
+                first.insert(SignalState::new(*kind, None)?);
+            }
+            Entry::Occupied(state) => {
+                let state = state.into_mut();
+                if let Some(default) = state.default.take() {
+                    default.store(false, Ordering::SeqCst);
+                    state.look();
+                    state.kept = Some(state.count);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 impl SignalSource for HostSignals {
@@ -195,12 +233,11 @@ impl Drop for HostSignals {
             let Some(state) = states.as_mut().and_then(|states| states.get_mut(&kind)) else { continue };
             let place = state.sources.iter().position(|source| Arc::ptr_eq(&source.wakes, &self.wakes));
             let Some(gone) = place.map(|place| state.sources.remove(place)) else { continue };
-            let default = state.default.as_ref().filter(|_| state.sources.is_empty());
-            if let Some(default) = default {
+            let is_last = state.sources.is_empty();
+            if let Some(default) = state.default.as_ref().filter(|_| is_last) {
                 // Before it is heard no more, so that one that comes now is not lost.
                 default.store(true, Ordering::SeqCst);
             }
-            let is_last = default.is_some();
             // Returns when the handler, if it runs now, has done all.
             unregister(handler);
             state.look();
@@ -208,12 +245,12 @@ impl Drop for HostSignals {
             if leaves {
                 state.hand_over();
             }
-            let raises = leaves && is_last;
+            let raises = leaves && is_last && (state.default.is_some() || state.kept == Some(state.count));
             drop(states);
             if raises {
-                // It does now what it did before the source was made. (A handler that was there before has been called
-                // already, and where it was ignored there is nothing to do.) An error would say that there is no such
-                // signal.
+                // It does now what it did before the source was made, or goes to those who keep it from that. (A handler
+                // that was there before has been called already, and where it was ignored there is nothing to do.) An
+                // error would say that there is no such signal.
                 let _ = raise(kind.as_raw());
             }
         }
