@@ -241,7 +241,8 @@ pub trait WritePipe: Send + Sync + Debug {
 /// is dropped that leaves one behind, and none of the others has got it, it goes to them.
 #[cfg(unix)]
 pub trait SignalSource: Send + Sync + Debug {
-    /// Takes the next signal. Several of a kind that came before it was taken are one.
+    /// Takes the next signal. Several of a kind that came before it was taken are one, and one that comes again and again
+    /// does not keep those of other kinds from being taken.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<SignalKind>>;
 }
 

@@ -59,7 +59,8 @@ pub fn signals(kinds: impl IntoIterator<Item = SignalKind>) -> io::Result<Signal
     Ok(Signals { source: processes()?.signals(&kinds)? })
 }
 
-/// Stream of [`signals`]. It never ends. Several signals of a kind that come before it is read are one.
+/// Stream of [`signals`]. It never ends. Several signals of a kind that come before it is read are one; those of
+/// different kinds are read in turn.
 #[must_use = "streams do nothing unless polled"]
 pub struct Signals {
     source: Box<dyn SignalSource>,

@@ -74,6 +74,36 @@ fn signals_are_heard() {
     }
 }
 
+/// A signal that comes again each time before it is read does not keep the others from being read.
+#[test]
+fn a_frequent_signal_starves_no_other() {
+    // No other test in this process sends these.
+    let kinds = [SignalKind::QUIT, SignalKind::WINDOW_CHANGE, SignalKind::CONTINUE];
+    for adapter in ADAPTERS {
+        foster_conformance::check(adapter, || {
+            run(adapter, async {
+                for frequent in kinds {
+                    let mut stream = signals(kinds).unwrap();
+                    // The last one hears a signal when the other has.
+                    let mut last = signals(kinds).unwrap();
+                    let mut left = kinds.to_vec();
+                    for kind in kinds {
+                        send(kind).await;
+                        assert_eq!(fail_after(ms(10_000), last.recv()).await.unwrap().unwrap(), kind);
+                    }
+                    for _ in 0..3 {
+                        let kind = fail_after(ms(10_000), stream.recv()).await.unwrap().unwrap();
+                        left.retain(|other| *other != kind);
+                        send(frequent).await;
+                        assert_eq!(fail_after(ms(10_000), last.recv()).await.unwrap().unwrap(), frequent);
+                    }
+                    assert!(left.is_empty(), "{frequent} is read again and again, and {left:?} not");
+                }
+            });
+        });
+    }
+}
+
 #[test]
 fn what_cannot_be_handled_is_refused() {
     for adapter in ADAPTERS {

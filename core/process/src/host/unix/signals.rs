@@ -38,6 +38,8 @@ pub(super) struct HostSignals {
     /// The other end of it. It is also what this source is known by.
     wakes: Arc<UnixStream>,
     registrations: Vec<Registration>,
+    /// Behind the one that was taken last: a signal that comes again and again does not keep the others from being taken.
+    next: usize,
 }
 
 /// A signal of a source.
@@ -136,7 +138,7 @@ impl HostSignals {
         ours.set_nonblocking(true)?;
         let handlers = Arc::new(handlers);
         let watched = reactor.watch(ours.into(), Direction::Read)?;
-        let mut signals = HostSignals { watched, wakes: handlers, registrations: Vec::new() };
+        let mut signals = HostSignals { watched, wakes: handlers, registrations: Vec::new(), next: 0 };
         for kind in kinds {
             if !signals.registrations.iter().any(|registration| registration.kind == *kind) {
                 // If one is refused, those before it are given up.
@@ -147,12 +149,12 @@ impl HostSignals {
     }
 }
 
-/// Takes the next signal of a source.
-fn take(registrations: &[Registration], wakes: &Arc<UnixStream>) -> Option<SignalKind> {
+/// Takes the next signal of a source, if there is one, and returns its place in the list.
+fn take(registrations: &[Registration], next: usize, wakes: &Arc<UnixStream>) -> Option<usize> {
     let mut states = states();
     let states = states.get_or_insert_default();
-    let mut kinds = registrations.iter().map(|registration| registration.kind);
-    kinds.find(|kind| states.get_mut(kind).is_some_and(|state| state.take(wakes)))
+    let mut places = (next..registrations.len()).chain(0..next);
+    places.find(|place| states.get_mut(&registrations[*place].kind).is_some_and(|state| state.take(wakes)))
 }
 
 fn register(kind: SignalKind, wakes: &Arc<UnixStream>) -> io::Result<Registration> {
@@ -215,12 +217,15 @@ impl SignalSource for HostSignals {
             // First what the handler has written, then the flags: so none is lost.
             let mut written = [0; 64];
             while matches!(rustix::io::read(descriptor, &mut written), Ok(1..)) {}
-            taken = take(&self.registrations, &self.wakes);
+            taken = take(&self.registrations, self.next, &self.wakes);
             if taken.is_some() { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) }
         };
         ready!(self.watched.poll_attempt(cx, attempt))?;
         match taken {
-            Some(kind) => Poll::Ready(Ok(kind)),
+            Some(place) => {
+                self.next = place + 1;
+                Poll::Ready(Ok(self.registrations[place].kind))
+            }
             None => unreachable!("the attempt would have blocked"),
         }
     }
