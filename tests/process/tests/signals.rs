@@ -204,6 +204,7 @@ fn an_unread_signal_is_not_lost() {
         assert_eq!(role("unread", adapter, ""), Err(SignalKind::TERMINATE));
         assert_eq!(role("unread by one", adapter, ""), Ok(SURVIVES));
         assert_eq!(role("exchanged", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("exchanged in a storm", adapter, ""), Ok(SURVIVES));
         assert_eq!(role("read by another", adapter, ""), Ok(SURVIVES));
         assert_eq!(role("read, reader goes first", adapter, ""), Ok(SURVIVES));
         assert_eq!(role("read, reader goes last", adapter, ""), Ok(SURVIVES));
@@ -288,6 +289,17 @@ fn plays_a_role() {
                 }
                 assert_eq!(fail_after(ms(10_000), stream.recv()).await.unwrap().unwrap(), term);
                 assert!(move_on_after(ms(50), stream.recv()).await.is_none());
+            }
+            "exchanged in a storm" => {
+                let stream = signals([term]).unwrap();
+                raise(term).await;
+                let mut next = signals([SignalKind::HANGUP, term]).unwrap();
+                // More than there is room for in what wakes it.
+                let storm = "i=0; while [ $i -lt 3000 ]; do kill -HUP \"$0\"; i=$((i + 1)); done";
+                Command::new("sh").args(["-c", storm, &std::process::id().to_string()]).run().await.unwrap();
+                drop(stream);
+                let heard = [next.recv().await.unwrap(), next.recv().await.unwrap()];
+                assert_eq!(heard, [SignalKind::HANGUP, term]);
             }
             "read by another" => {
                 let (one, mut other) = (signals([term]).unwrap(), signals([term]).unwrap());

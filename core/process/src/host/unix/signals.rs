@@ -136,6 +136,8 @@ impl HostSignals {
         }
         let (ours, handlers) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
+        // For what is handed over: the handler itself never blocks.
+        handlers.set_nonblocking(true)?;
         let handlers = Arc::new(handlers);
         let watched = reactor.watch(ours.into(), Direction::Read)?;
         let mut signals = HostSignals { watched, wakes: handlers, registrations: Vec::new(), next: 0 };
