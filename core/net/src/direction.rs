@@ -192,7 +192,7 @@ pub(crate) fn poll_unless_cancelled<T>(cx: &Context<'_>, found: io::Result<T>) -
 }
 
 /// Pending, and woken: the next poll may be in other code, as after [`Gate::restart`].
-fn starts_again<T>(cx: &Context<'_>) -> Poll<T> {
+pub(crate) fn starts_again<T>(cx: &Context<'_>) -> Poll<T> {
     Waiter::new(cx).wake();
     Poll::Pending
 }
