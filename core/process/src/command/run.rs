@@ -16,7 +16,7 @@ use super::{Command, contradiction, start};
 use crate::child::Child;
 use crate::contract::Spawned;
 use crate::output::{Output, RunError, TooMuchOutput};
-use crate::pipe::{ChildStderr, ChildStdin, ChildStdout};
+use crate::pipe::{ChildStderr, ChildStdin, ChildStdout, Withheld};
 use crate::process::{NoteGrace, Process, Side, Unread};
 use crate::stdio::Stdio;
 use crate::stop::end_with_scope;
@@ -237,11 +237,9 @@ async fn feed(stdin: Option<ChildStdin>, input: &[u8]) -> io::Result<()> {
 async fn read_to_end(mut unread: Unread<'_>, room: &AtomicUsize, what: &'static str) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
     let mut chunk = if unread.pipe.is_some() { vec![0; 16 * 1024] } else { Vec::new() };
+    let mut withheld = Withheld::default();
     while let Some(pipe) = &unread.pipe {
-        let more = poll_fn(|cx| {
-            ready!(Gate::new(what).poll_start(cx));
-            pipe.poll_read(cx, &mut chunk)
-        });
+        let more = poll_fn(|cx| withheld.poll(Gate::new(what), cx, |cx| pipe.poll_read(cx, &mut chunk)));
         match more.await? {
             0 => unread.pipe = None,
             more => {
