@@ -13,12 +13,14 @@
 mod escaped;
 mod found;
 mod handover;
+mod jobs;
 mod local;
 mod locks;
 mod scopes;
 mod timers;
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -119,8 +121,13 @@ impl Runtime for Threads {
         Box::new(Still)
     }
 
-    fn blocking(&self, _: Work) -> Result<(), BlockingError> {
-        unreachable!("no model blocks")
+    fn blocking(&self, work: Work) -> Result<(), BlockingError> {
+        if self.torn.lock().unwrap().down {
+            return Err(BlockingError { work, source: io::Error::other("torn down") });
+        }
+        let job = shuttle::future::spawn(async { work() });
+        self.jobs.lock().unwrap().push(job);
+        Ok(())
     }
 }
 

@@ -73,6 +73,12 @@ fn limiter_for(operation: &str) -> Arc<CapacityLimiter> {
     tree.local(|| TreeLimiter(Arc::new(CapacityLimiter::new(DEFAULT_THREADS)))).0.clone()
 }
 
+/// Returns whether the tree of the code that calls this has gone with its host. Such code goes on to its next operation, and
+/// that one parks (L30).
+fn is_cut_off() -> bool {
+    current::with_tree(|tree| tree.is_shut_down()) == Some(true)
+}
+
 struct TreeLimiter(Arc<CapacityLimiter>);
 
 /// Returns whether the code that awaits this blocking job has been asked to stop, or has gone away: the job should be

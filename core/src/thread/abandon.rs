@@ -63,6 +63,8 @@ pub(super) enum AbandonState<T, F> {
         /// The job has ended, and the code that was polled then was cancelled: that is for other code.
         withheld: bool,
     },
+    /// With its host: never ready.
+    CutOff,
     Done,
 }
 
@@ -110,6 +112,10 @@ where
                     this.state = AbandonState::Running { _abandon, handle, withheld: false };
                     let awaiter = Awaiter::Abandonable(awaiter, current::scope_for(super::JOB));
                     if let Err(refused) = JobHandle::start(&state, awaiter, permit, work) {
+                        if super::is_cut_off() {
+                            this.state = AbandonState::CutOff;
+                            return Poll::Pending;
+                        }
                         this.state = AbandonState::Done;
                         return Poll::Ready(Err(refused));
                     }
@@ -129,6 +135,7 @@ where
                     this.state = AbandonState::Done;
                     return Poll::Ready(Ok(state.take_result()));
                 }
+                AbandonState::CutOff => return Poll::Pending,
                 AbandonState::Done => panic!("a blocking job was polled after it had returned"),
             }
         }

@@ -214,8 +214,10 @@ where
                     let end = state.clone();
                     let body = Box::pin(std::future::poll_fn(move |cx| {
                         ready!(end.poll_finished(cx));
-                        if current::scope_for(super::JOB).flagged(ABANDONED) {
-                            // Nobody else will take the result: a panic has to fail the scope that waits now (L29).
+                        let node = current::scope_for(super::JOB);
+                        if node.flagged(ABANDONED) && !node.is_shut_down() {
+                            // Nobody else will take the result: a panic has to fail the scope that waits now (L29). Where the
+                            // host has gone meanwhile (L30), the future may be in this very poll, and takes it.
                             end.resume_panic();
                         }
                         Poll::Ready(())
@@ -225,6 +227,10 @@ where
                     this.state = JobFutureState::Running { handle, scope };
                     if let Err(refused) = JobHandle::start(&state, Awaiter::Scope(node), permit, work) {
                         // The job has ended. This drops its scope: an orphan, which a reaper closes in its first poll.
+                        if super::is_cut_off() {
+                            this.state = JobFutureState::CutOff;
+                            return Poll::Pending;
+                        }
                         this.state = JobFutureState::Done;
                         return Poll::Ready(Err(refused));
                     }
@@ -232,12 +238,12 @@ where
                 JobFutureState::Running { handle, scope } => {
                     handle.poll_calls(cx);
                     ready!(scope.as_mut().poll(cx));
-                    if !handle.state().is_finished() {
-                        // L30: the scope was closed with its host, and the job goes on for nobody.
+                    let state = handle.state().clone();
+                    if !state.is_finished() || !state.has_result() && super::is_cut_off() {
+                        // L30: the scope was closed with its host, and the job goes on for nobody, or was not run.
                         this.state = JobFutureState::CutOff;
                         return Poll::Pending;
                     }
-                    let state = handle.state().clone();
                     this.state = JobFutureState::Done;
                     return Poll::Ready(Ok(state.take_result()));
                 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
 
@@ -11,6 +11,7 @@ use super::permit_request::ThreadPermit;
 use super::{Awaiter, JobContext};
 use crate::leaf::Waiter;
 use crate::live_counts::CountedJob;
+use crate::sys::{MutexGuard, PlainMutex};
 use crate::tree::current;
 use crate::tree::panic::drop_payload;
 use crate::value::Carried;
@@ -22,7 +23,7 @@ pub(super) struct JobHandle<T> {
 
 impl<T> JobHandle<T> {
     pub(super) fn new() -> Self {
-        let completion = Mutex::new(Completion { result: None, finished: false, in_time: false, waiter: None });
+        let completion = PlainMutex::new(Completion { result: None, finished: false, in_time: false, waiter: None });
         JobHandle { state: Arc::new(JobState { completion, calls: Arc::default() }) }
     }
 
@@ -59,7 +60,7 @@ impl<T> Drop for JobHandle<T> {
 
 /// The result of a job, and its calls.
 pub(super) struct JobState<T> {
-    completion: Mutex<Completion<T>>,
+    completion: PlainMutex<Completion<T>>,
     calls: Arc<CallQueue>,
 }
 
@@ -74,12 +75,17 @@ pub(super) struct Completion<T> {
 
 impl<T> JobState<T> {
     pub(super) fn lock(&self) -> MutexGuard<'_, Completion<T>> {
-        self.completion.lock().unwrap_or_else(PoisonError::into_inner)
+        self.completion.lock()
     }
 
     /// The job has ended, or the runtime has dropped it.
     pub(super) fn is_finished(&self) -> bool {
         self.lock().finished
+    }
+
+    /// The job was run, and nobody has taken its result.
+    pub(super) fn has_result(&self) -> bool {
+        self.lock().result.is_some()
     }
 
     /// Whether the end of the job was given to the code that waits for it before that was cancelled (L14).
@@ -129,7 +135,7 @@ impl<T> JobState<T> {
 impl<T> Drop for JobState<T> {
     fn drop(&mut self) {
         // A result that was not taken. This may be the runtime's thread, which must not panic (R8), or `Drop` (L37).
-        let result = self.completion.get_mut().unwrap_or_else(PoisonError::into_inner).result.take();
+        let result = self.completion.get_mut().result.take();
         let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(result)));
         drop_payload(dropped.err());
     }
