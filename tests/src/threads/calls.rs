@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foster::runtime::root;
+use foster::scope::ReasonKind;
 use foster::sync::{CapacityLimiter, Event};
 use foster::thread::to_thread_abandon;
 use foster::thread::{CallError, Caller, block_on, caller, from_thread};
 use foster::{
-    CancelScope, Instant, Nursery, checkpoint, deadline, defer, fail_after, graceful, is_cancelled, move_on_after,
-    nursery, sleep, sleep_forever, stopping, thread, to_thread,
+    CancelScope, Instant, Nursery, checkpoint, deadline, defer, fail_after, graceful, is_cancelled, nursery, sleep,
+    sleep_forever, stopping, thread, to_thread,
 };
 
 use crate::groups::probe::{Count, assert_took, caught, crash, lingering, runtime, text};
@@ -90,8 +91,12 @@ pub async fn a_call_in_cancelled_code_stops_at_its_first_checkpoint() {
     let (polled, passed) = (Count::new(), Count::new());
     let (up, past) = (polled.clone(), passed.clone());
     let start = Instant::now();
-    let out = move_on_after(ms(3), async {
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let out = scope.run(async {
         to_thread(move || {
+            // Not before: it may take its time until the job begins.
+            assert!(handle.set_deadline(start + ms(3)));
             let first = from_thread(sleep_forever());
             assert!(matches!(first, Err(CallError::Cancelled(Some(_)))), "{first:?}");
             let second = from_thread(async move {
@@ -105,7 +110,7 @@ pub async fn a_call_in_cancelled_code_stops_at_its_first_checkpoint() {
         .await;
         checkpoint().await;
     });
-    assert!(out.await.is_none());
+    assert_eq!(out.await.unwrap_err().reason().kind(), ReasonKind::Deadline);
     assert_took(start, ms(3));
     assert_eq!((polled.value(), passed.value()), (1, 0));
 }
