@@ -1,7 +1,7 @@
 //! A point on the clock of a runtime.
 //!
-//! The core never reads the host's clock: every instant comes from the runtime that drives the tree, so that the
-//! simulator can make time virtual. An [`Instant`] is a number of nanoseconds since an origin that the runtime chose.
+//! Every instant comes from the runtime that drives the tree, so that the simulator can make time virtual. The core itself
+//! looks at the host's clock once, for the origin of the adapters whose clock that is (`runtime/host_clock.rs`). An [`Instant`] is a number of nanoseconds since an origin that the runtime chose.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
@@ -12,7 +12,9 @@ use std::time::Duration;
 /// Arithmetic saturates: an instant further away than the clock reaches is [`Instant::NEVER`], and a deadline at
 /// `NEVER` is no deadline. So [`Duration::MAX`] is a fine way to say "no limit".
 ///
-/// Instants of two runtimes can be compared only if both adapters say that they share an origin.
+/// Instants of two runtimes compare where the clock of both is the host's: all adapters count from one origin there
+/// (R5 of the [contract](crate::runtime)). Those of a simulated run, and of a tokio runtime whose clock a test has paused,
+/// are of no use on any other.
 ///
 /// # Examples
 ///

@@ -15,9 +15,10 @@
 //! * **R3 One at a time.** A job is never polled by two threads at once. It may move between threads.
 //! * **R4 Panics stay inside.** A job never panics: foster catches what user code throws.
 //! * **R5 One clock.** [`Runtime::now`] never goes back, may be called from any thread and costs about as much as
-//!   reading the host's clock. It wakes nobody and calls nothing of foster's, which may hold a lock meanwhile. All instants of one runtime come from this clock. Where it is the host's monotonic
-//!   clock, [`Runtime::instant_to_std`] and [`Runtime::instant_from_std`] convert without loss; where time is virtual
-//!   they give `None`.
+//!   reading the host's clock. It wakes nobody and calls nothing of foster's, which may hold a lock meanwhile. All
+//!   instants of one runtime come from this clock. Where it is the host's monotonic clock, all adapters count from one
+//!   origin, that of [`host_clock`], and [`Runtime::instant_to_std`] and [`Runtime::instant_from_std`] convert without
+//!   loss; where time is virtual they give `None`.
 //! * **R6 Timers.** [`Timer::arm`] wakes the waker once the clock has reached the instant, never before, at the latest
 //!   as soon as the runtime can; an instant in the past at once. Arming again replaces what was armed. It may wake
 //!   inline, and it may wake for nothing: foster looks at the clock again. Dropping or disarming a timer releases its
@@ -47,6 +48,7 @@
 
 pub(crate) mod budget;
 mod capability;
+pub mod host_clock;
 mod park;
 
 use std::any::{Any, TypeId};

@@ -32,7 +32,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use foster::runtime::{Runtime, Timer, capability, root};
+use foster::runtime::{Runtime, Timer, capability, host_clock, root};
 use foster::{Instant, Nursery};
 
 use crate::groups::probe::caught;
@@ -295,7 +295,8 @@ pub fn r5_clock_never_goes_back(runtime: &Arc<dyn Runtime>) {
     });
 }
 
-/// R5: a clock that is the host's converts without loss, and to what the host shows; a virtual one converts nothing.
+/// R5: a clock that is the host's counts from the one origin, and converts without loss, to what the host shows; a virtual
+/// one converts nothing.
 #[expect(clippy::disallowed_methods, reason = "the host's clock is what is compared with")]
 pub fn r5_instants_convert_without_loss(runtime: &Arc<dyn Runtime>) {
     let before = std::time::Instant::now();
@@ -307,6 +308,7 @@ pub fn r5_instants_convert_without_loss(runtime: &Arc<dyn Runtime>) {
     };
     assert!(before <= on_host && on_host <= after, "the host's clock shows another time");
     assert_eq!(runtime.instant_from_std(on_host), Some(now));
+    assert_eq!(host_clock::from_std(on_host), now, "it counts from an origin of its own");
     let later = now + Duration::from_nanos(1_500_000_001);
     let later_on_host = runtime.instant_to_std(later).expect("it is near");
     assert_eq!(later_on_host - on_host, later - now);

@@ -16,7 +16,7 @@ use foster::runtime::current;
 use foster::scope::ReasonKind;
 use foster::sync::{Barrier, Event, Mutex, Semaphore};
 use foster::{
-    CancelScope, LocalNursery, Nursery, checkpoint, deadline, defer, fail_after, is_cancelled, local_nursery,
+    CancelScope, Instant, LocalNursery, Nursery, checkpoint, deadline, defer, fail_after, is_cancelled, local_nursery,
     move_on_after, nursery, remaining, shield, sleep, sleep_forever, to_thread,
 };
 use foster_conformance::check;
@@ -255,6 +255,87 @@ fn a_child_is_spawned_and_awaited_from_the_other_tree() {
             done.set();
         };
         let (Ok(()), ()) = side_by_side(smol, tokio);
+    });
+}
+
+/// R5: both count from one origin, so an instant means the same on both.
+#[test]
+fn both_have_one_clock() {
+    check("both_have_one_clock", || {
+        let (ask, asked) = bounded(0);
+        let (answer, answered) = bounded(0);
+        let smol = async move {
+            let mut latest = Instant::now();
+            for _ in 0..100 {
+                ask.send(latest).await.expect("somebody answers");
+                let then = answered.recv().await.expect("an answer");
+                let now = Instant::now();
+                assert!(latest <= then && then <= now, "{latest:?} on smol, {then:?} on tokio, {now:?} on smol");
+                latest = now;
+            }
+            let on_host = latest.to_std().expect("it is the host's clock");
+            assert_eq!(Instant::from_std(on_host), Some(latest));
+            on_host
+        };
+        let tokio = async move {
+            let mut latest = Instant::now();
+            while let Ok(then) = asked.recv().await {
+                let now = Instant::now();
+                assert!(then <= now && latest <= now, "{then:?} on smol, then {now:?} on tokio");
+                latest = now;
+                answer.send(now).await.expect("it is awaited");
+            }
+            latest.to_std().expect("it is the host's clock")
+        };
+        let (smol, tokio) = side_by_side(smol, tokio);
+        assert!(tokio <= smol);
+    });
+}
+
+/// R5: a sleep that has begun on one takes its time on the other, whichever comes first.
+#[test]
+fn a_sleep_moves_from_one_to_the_other() {
+    const LENGTH: Duration = Duration::from_millis(100);
+    check("a_sleep_moves_from_one_to_the_other", || {
+        for smol_is_first in [true, false] {
+            #[expect(clippy::disallowed_methods, reason = "the host's clock is what is compared with")]
+            let begin = std::time::Instant::now();
+            let mut sleep = Box::pin(sleep(LENGTH));
+            let begins = async {
+                assert!(futures_lite::future::poll_once(&mut sleep).await.is_none());
+            };
+            if smol_is_first {
+                foster_smol::run(begins)
+            } else {
+                foster_tokio::run(begins)
+            }
+            let ends = fail_after(PATIENCE, sleep);
+            let ended = if smol_is_first { foster_tokio::run(ends) } else { foster_smol::run(ends) };
+            assert_eq!(ended, Ok(()));
+            assert!(begin.elapsed() >= LENGTH, "{:?}", begin.elapsed());
+        }
+    });
+}
+
+/// L8, R5: a deadline that code in the other tree sets, by its own clock.
+#[test]
+fn a_deadline_is_set_from_the_other_tree() {
+    check("a_deadline_is_set_from_the_other_tree", || {
+        let expires = async |scope: CancelScope| {
+            let begin = Instant::now();
+            let ended = scope.run(sleep(PATIENCE / 2)).await.expect_err("it has a deadline");
+            assert_eq!(ended.reason().kind(), ReasonKind::Deadline);
+            assert!(begin.elapsed() >= ms(20), "{:?}", begin.elapsed());
+        };
+        let sets = async |handle: foster::ScopeHandle| {
+            sleep(ms(5)).await;
+            handle.set_deadline(Instant::now() + ms(20));
+        };
+        let (mut on_smol, mut on_tokio) = (CancelScope::new(), CancelScope::new());
+        let (of_smol, of_tokio) = (on_smol.handle(), on_tokio.handle());
+        side_by_side(async { join((expires(on_smol), sets(of_tokio))).await }, async {
+            join((expires(on_tokio), sets(of_smol))).await
+        });
     });
 }
 

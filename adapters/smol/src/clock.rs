@@ -1,41 +1,21 @@
 //! The host's clock, and timers on async-io's reactor.
 //!
-//! Instants count from the first look at the clock in this process. All trees on smol share that origin, so their
-//! instants can be compared with each other; with the instants of another adapter they cannot.
+//! The origin is that of all adapters on the host's clock, so their instants compare.
 
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time;
 
 use foster::Instant;
-use foster::runtime::Timer;
+use foster::runtime::{Timer, host_clock};
 
 /// Reads the clock (R5).
 #[expect(clippy::disallowed_methods, reason = "an adapter is where the host's clock is read")]
 pub(crate) fn now() -> Instant {
-    from_host(time::Instant::now())
-}
-
-/// The point on foster's clock; one before the origin is the origin.
-pub(crate) fn from_host(at: time::Instant) -> Instant {
-    Instant::from_nanos(0) + at.saturating_duration_since(origin())
-}
-
-#[expect(clippy::disallowed_methods, reason = "an adapter is where the host's clock is read")]
-fn origin() -> time::Instant {
-    static ORIGIN: OnceLock<time::Instant> = OnceLock::new();
-    *ORIGIN.get_or_init(time::Instant::now)
-}
-
-/// The point on the host's clock; `None` if it is never, or further away than that clock reaches.
-pub(crate) fn on_host(at: Instant) -> Option<time::Instant> {
-    if at == Instant::NEVER {
-        return None;
-    }
-    origin().checked_add(at - Instant::from_nanos(0))
+    host_clock::from_std(time::Instant::now())
 }
 
 /// One entry in the reactor, which the reactor serves from a thread of its own when no other thread does (R7).
@@ -52,7 +32,7 @@ impl SmolTimer {
 
 impl Timer for SmolTimer {
     fn arm(&mut self, at: Instant, waker: &Waker) {
-        let Some(at) = on_host(at) else { return self.disarm() };
+        let Some(at) = host_clock::to_std(at) else { return self.disarm() };
         self.slot.fill(waker);
         self.entry.set_at(at);
         // The first poll hands the slot to the reactor; a later one only looks whether the instant has passed.

@@ -15,7 +15,7 @@ use async_io::block_on;
 use foster::Instant;
 use foster::leaf::assert_may_block;
 use foster::observer::{Observer, PollWatch, PrintOrphans};
-use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
+use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work, host_clock};
 use smol::channel;
 
 use crate::blocking;
@@ -311,11 +311,11 @@ impl Runtime for Smol {
     }
 
     fn instant_to_std(&self, at: Instant) -> Option<std::time::Instant> {
-        clock::on_host(at)
+        host_clock::to_std(at)
     }
 
     fn instant_from_std(&self, at: std::time::Instant) -> Option<Instant> {
-        Some(clock::from_host(at))
+        Some(host_clock::from_std(at))
     }
 
     fn timer(&self) -> Box<dyn Timer> {

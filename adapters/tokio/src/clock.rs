@@ -1,18 +1,15 @@
 //! tokio's clock, and timers on the runtime's time driver.
 //!
-//! All trees on tokio share one origin, whatever runtime they are on, so their instants can be compared with each
-//! other; with the instants of another adapter they cannot. The exception is a runtime whose clock was paused by a
-//! test: its time is its own.
+//! The origin is that of all adapters on the host's clock, so their instants compare, whatever runtime they are from. The
+//! exception is a runtime whose clock was paused by a test: its time is its own.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
-use std::time;
 
 use foster::Instant;
-use foster::runtime::Timer;
+use foster::runtime::{Timer, host_clock};
 use tokio::runtime::Handle;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep_until};
@@ -22,7 +19,7 @@ use tokio::time::{Sleep, sleep_until};
 /// tokio looks for a paused clock in the context of the calling thread. Not here: `Handle::enter`, which would find it
 /// on foreign threads as well, and double the price of every reading.
 pub(crate) fn now() -> Instant {
-    from_host(tokio::time::Instant::now().into_std())
+    host_clock::from_std(tokio::time::Instant::now().into_std())
 }
 
 /// One entry in the time driver, which fires it as long as anybody drives the runtime (R7).
@@ -49,7 +46,7 @@ impl TokioTimer {
 
 impl Timer for TokioTimer {
     fn arm(&mut self, at: Instant, waker: &Waker) {
-        let Some(host_at) = on_host(at) else { return self.disarm() };
+        let Some(host_at) = host_clock::to_std(at) else { return self.disarm() };
         if self.entry.is_none() {
             let _context = self.handle.enter();
             self.entry.set(Some(sleep_until(host_at.into())));
@@ -82,31 +79,4 @@ impl Timer for TokioTimer {
     fn disarm(&mut self) {
         self.entry.set(None);
     }
-}
-
-/// Where the origin stands on foster's clock. A paused clock may have stopped before foster first looked at any clock;
-/// this leaves room for it.
-const ORIGIN: Instant = Instant::from_nanos(3_600_000_000_000);
-
-/// Where the origin stands on the host's clock: at the first look in this process.
-#[expect(clippy::disallowed_methods, reason = "an adapter is where the host's clock is read")]
-fn origin() -> time::Instant {
-    static FIRST: OnceLock<time::Instant> = OnceLock::new();
-    *FIRST.get_or_init(time::Instant::now)
-}
-
-/// The point on foster's clock.
-pub(crate) fn from_host(at: time::Instant) -> Instant {
-    match at.checked_duration_since(origin()) {
-        Some(since) => ORIGIN + since,
-        None => ORIGIN - (origin() - at),
-    }
-}
-
-/// The point on the host's clock; `None` if it is never, or further away than that clock reaches.
-pub(crate) fn on_host(at: Instant) -> Option<time::Instant> {
-    if at == Instant::NEVER {
-        return None;
-    }
-    if at >= ORIGIN { origin().checked_add(at - ORIGIN) } else { origin().checked_sub(ORIGIN - at) }
 }

@@ -14,7 +14,8 @@ use foster::Instant;
 use foster::leaf::assert_may_block;
 use foster::observer::{Observer, PollWatch, PrintOrphans};
 use foster::runtime::{
-    AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work, is_own_budget_used_up, poll_own_budget,
+    AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work, host_clock, is_own_budget_used_up,
+    poll_own_budget,
 };
 use tokio::runtime::{self, Handle};
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
@@ -365,11 +366,11 @@ impl Runtime for Tokio {
     }
 
     fn instant_to_std(&self, at: Instant) -> Option<std::time::Instant> {
-        clock::on_host(at)
+        host_clock::to_std(at)
     }
 
     fn instant_from_std(&self, at: std::time::Instant) -> Option<Instant> {
-        Some(clock::from_host(at))
+        Some(host_clock::from_std(at))
     }
 
     fn timer(&self) -> Box<dyn Timer> {

@@ -33,7 +33,8 @@ use foster_core::{Instant, checkpoint, is_cancelled, sleep_until};
 ///
 /// The longest wait is served first, also before those that want fewer tokens and could have them. A wait that is given
 /// up leaves its tokens to the next. It can live in a `static`, and be shared by tasks and threads; but it counts on
-/// one clock, so use it in one run at a time.
+/// one clock: trees on the host's clock share that, whatever their adapters; a simulated run has its own, so use it in one
+/// such run at a time.
 ///
 /// An `acquire` that is the first in line and is held without being polled, in a variable beside a `select!` for
 /// instance, stops everybody behind it. Poll it, or drop it.

@@ -11,7 +11,8 @@ use foster_core::Instant;
 /// When a service is down, everybody's retries multiply its load just then; a budget bounds that. The bucket is full at
 /// first, and fills up again evenly.
 ///
-/// Clones share the bucket. It may be made anywhere, also outside of a runtime; the time is that of whoever retries.
+/// Clones share the bucket. It may be made anywhere, also outside of a runtime; the time is that of whoever retries. Where
+/// that is another clock, as that of the next simulated run, the bucket is full again.
 ///
 /// # Examples
 ///
@@ -65,9 +66,7 @@ impl RetryBudget {
     #[must_use = "says whether there was a token"]
     #[track_caller]
     pub fn try_take(&self) -> bool {
-        let now = Instant::now();
-        let mut bucket = self.lock();
-        bucket.fill(now);
+        let mut bucket = self.lock_filled(Instant::now(), Instant::now);
         let there = bucket.tokens > 0;
         bucket.tokens = bucket.tokens.saturating_sub(1);
         there
@@ -81,10 +80,28 @@ impl RetryBudget {
     #[must_use]
     #[track_caller]
     pub fn available(&self) -> u32 {
-        let now = Instant::now();
-        let mut bucket = self.lock();
-        bucket.fill(now);
-        bucket.tokens
+        self.lock_filled(Instant::now(), Instant::now).tokens
+    }
+
+    /// The bucket, filled up to `now`, or to what `clock` says.
+    ///
+    /// The clock is the runtime's code, which runs where no lock is held (L36). So another thread may read it later,
+    /// and be here first; then it is read again.
+    fn lock_filled(&self, mut now: Instant, clock: impl Fn() -> Instant) -> MutexGuard<'_, Bucket> {
+        let mut seen = None;
+        loop {
+            let mut bucket = self.lock();
+            match bucket.filled {
+                // Read after `seen` was seen, and yet before it: another clock.
+                Some(then) if now < then && seen.is_none_or(|seen| now >= seen) => seen = Some(then),
+                _ => {
+                    bucket.fill(now);
+                    return bucket;
+                }
+            }
+            drop(bucket);
+            now = clock();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Bucket> {
@@ -95,9 +112,9 @@ impl RetryBudget {
 impl Bucket {
     fn fill(&mut self, now: Instant) {
         let filled = *self.filled.get_or_insert(now);
-        if self.tokens == self.capacity {
-            // A full bucket gains nothing by waiting.
-            self.filled = Some(now.max(filled));
+        // A full bucket gains nothing by waiting. On the clock of another run, what was known says nothing.
+        if self.tokens == self.capacity || now < filled {
+            (self.tokens, self.filled) = (self.capacity, Some(now));
             return;
         }
         let missing = self.capacity - self.tokens;
@@ -120,3 +137,6 @@ impl From<&RetryBudget> for RetryBudget {
         budget.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;
