@@ -14,7 +14,9 @@ use crate::tree::{Tree, current};
 /// Makes `runtime` the one that serves scopes and operations outside of any tree. For adapters' `install`.
 ///
 /// Such code stands below a root that never ends and is never cancelled. So [`defer`](crate::defer()) panics there
-/// outside of any other scope: its finalizer would never run.
+/// outside of any other scope: its finalizer would never run. As the root never ends, nobody is told what is cut off below
+/// it when its runtime has ended (law L30): the counts of [`HostDropped`](crate::observer::HostDropped) come with the end
+/// of a tree.
 ///
 /// # Errors
 ///

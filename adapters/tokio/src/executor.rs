@@ -84,7 +84,7 @@ pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
 ///
 /// It has to be a runtime that lasts as long as the process. When it has been shut down, as that of a `#[tokio::test]`
 /// is at the end of the test, nothing fires the timers of code that is in no tree any more: a `sleep` there waits for
-/// ever.
+/// ever. Tasks and finalizers that are cut off then are told to nobody.
 ///
 /// # Errors
 ///
