@@ -1,7 +1,8 @@
 //! A point on the clock of a runtime.
 //!
 //! Every instant comes from the runtime that drives the tree, so that the simulator can make time virtual. The core itself
-//! looks at the host's clock once, for the origin of the adapters whose clock that is (`runtime/host_clock.rs`). An [`Instant`] is a number of nanoseconds since an origin that the runtime chose.
+//! looks at the host's clock once, for the origin of the adapters whose clock that is (`runtime/host_clock.rs`). An
+//! [`Instant`] is a number of nanoseconds since an origin that the runtime chose.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
