@@ -5,11 +5,10 @@ use std::io;
 use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
-use foster_core::sync::Semaphore;
-
 use crate::address::Family;
 use crate::contract::DatagramSocket;
-use crate::direction::{Direction, operation, poll_start, poll_unless_cancelled};
+use crate::direction::{Direction, poll_start, poll_unless_cancelled};
+use crate::line::Line;
 
 /// A socket for datagrams: a [`UdpSocket`](crate::UdpSocket) or a [`UnixDatagram`](crate::UnixDatagram).
 ///
@@ -20,7 +19,8 @@ use crate::direction::{Direction, operation, poll_start, poll_unless_cancelled};
 ///
 /// # Cancellation
 ///
-/// Each operation is a checkpoint. A cancelled operation has neither taken a datagram nor sent one.
+/// Each operation is a checkpoint. A cancelled operation has neither taken a datagram nor sent one, and those behind it do not
+/// wait for it. They do wait for a future that was polled, and is held without being polled any more.
 pub struct Datagram<F: Family> {
     socket: Box<dyn DatagramSocket>,
     receiving: Turns,
@@ -28,16 +28,16 @@ pub struct Datagram<F: Family> {
     family: PhantomData<F>,
 }
 
-/// A direction that many futures may wait in, one of them at the host (contract C2).
+/// A direction that many futures may wait in, one behind the other.
 #[derive(Debug)]
 struct Turns {
-    turn: Semaphore,
+    line: Line,
     direction: Direction,
 }
 
 impl Turns {
     fn new() -> Self {
-        Turns { turn: Semaphore::new(1), direction: Direction::default() }
+        Turns { line: Line::new(), direction: Direction::default() }
     }
 
     async fn wait<T>(
@@ -45,12 +45,11 @@ impl Turns {
         what: &'static str,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
-        let _turn = match self.turn.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => self.turn.acquire().await,
-        };
         let mut claim = None;
-        operation(what, |cx| self.direction.poll_claimed(&mut claim, cx, &mut poll)).await
+        let wait = self
+            .line
+            .operation(what, |cx| claim.get_or_insert_with(|| self.direction.claim_in_line()).poll(cx, &mut poll));
+        wait.await
     }
 
     /// Polls for one of many, who do not take turns. An error for code that is cancelled by now goes: it is mostly about the

@@ -12,7 +12,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -22,7 +22,8 @@ use foster_core::leaf::{self, Gate, Waiter, wake_all};
 /// One direction of a socket.
 #[derive(Debug, Default)]
 pub(crate) struct Direction {
-    claimed: AtomicBool,
+    /// How many futures have it. More than one only if they wait in a line.
+    claims: AtomicUsize,
     /// None until it is first shared, or an error is withheld.
     cold: OnceLock<Box<Cold>>,
 }
@@ -44,7 +45,17 @@ impl Direction {
     fn claim(&self) -> io::Result<Claim<'_>> {
         // Ordering: this store comes before the look at the waiters in `poll_claimed`, as their entry comes before the
         // look at this flag in `poll_shared`. One of the two sees the other.
-        if self.claimed.swap(true, Ordering::SeqCst) { Err(busy()) } else { Ok(Claim { direction: self }) }
+        match self.claims.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => Ok(Claim { direction: self }),
+            Err(_) => Err(busy()),
+        }
+    }
+
+    /// Takes the direction for one of the futures that wait in a [`Line`](crate::line::Line): they use one waker.
+    pub(crate) fn claim_in_line(&self) -> Claim<'_> {
+        // Ordering: as above.
+        self.claims.fetch_add(1, Ordering::SeqCst);
+        Claim { direction: self }
     }
 
     /// Polls for a future, which takes the direction in its first poll, and has it as long as it keeps `claim`.
@@ -72,7 +83,7 @@ impl Direction {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let joined = self.cold().waiters.join(cx.waker());
-        if self.claimed.load(Ordering::SeqCst) {
+        if self.claims.load(Ordering::SeqCst) > 0 {
             joined.leave(cx.waker(), true);
             return poll_unless_cancelled(cx, Err(busy()));
         }
@@ -153,7 +164,7 @@ impl Claim<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.direction.claimed.store(false, Ordering::Release);
+        self.direction.claims.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -311,7 +322,6 @@ impl Wake for Waiters {
 mod tests {
     use std::cell::Cell;
     use std::pin::pin;
-    use std::sync::atomic::AtomicUsize;
 
     use foster_core::CancelScope;
 

@@ -78,6 +78,7 @@ pub mod contract;
 pub mod host;
 
 mod direction;
+mod line;
 mod resolve;
 
 mod bind;

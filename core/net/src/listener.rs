@@ -1,18 +1,16 @@
 //! Listeners: what those of TCP and of Unix sockets have in common.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
 use foster_core::leaf::poll_budget;
-use foster_core::sync::{Event, Semaphore};
 
 use crate::address::Family;
 use crate::contract::ListenerSocket;
-use crate::direction::operation;
+use crate::line::Line;
 use crate::stream::Stream;
 #[cfg(unix)]
 use crate::unix::own_file::OwnFile;
@@ -32,9 +30,8 @@ pub struct Listener<F: Family> {
     /// The file of a Unix socket.
     #[cfg(unix)]
     pub(crate) own_file: Option<OwnFile>,
-    /// The task that is next to accept polls the socket, the others wait for it (contract C2).
-    turn: Semaphore,
-    closed: Event,
+    /// Who waits to accept.
+    line: Line,
     family: PhantomData<F>,
 }
 
@@ -47,8 +44,7 @@ impl<F: Family> Listener<F> {
             local,
             #[cfg(unix)]
             own_file: None,
-            turn: Semaphore::new(1),
-            closed: Event::new(),
+            line: Line::new(),
             family: PhantomData,
         })
     }
@@ -75,7 +71,8 @@ impl<F: Family> Listener<F> {
     ///
     /// # Cancellation
     ///
-    /// *Loses its place* among those who wait to accept. No connection is lost.
+    /// *Loses its place* among those who wait to accept. No connection is lost. Those behind do not wait for code that is
+    /// cancelled. They do wait for a future that was polled, and is held without being polled any more.
     ///
     /// # Errors
     ///
@@ -84,14 +81,11 @@ impl<F: Family> Listener<F> {
     /// * [`NotConnected`](io::ErrorKind::NotConnected): the listener was closed, before or meanwhile.
     /// * Other errors of the host; the listener is of no use then.
     pub async fn accept(&self) -> io::Result<(Stream<F>, F::Addr)> {
-        let _turn = self.turn.acquire().await;
-        let mut end = std::pin::pin!(self.closed.wait());
         let mut refusals = 0;
-        operation("accept", |cx| {
+        let accept = self.line.operation("accept", |cx| {
             let socket = self.socket()?;
             loop {
                 match socket.poll_accept(cx) {
-                    Poll::Pending if end.as_mut().poll(cx).is_ready() => return Poll::Ready(Err(closed())),
                     Poll::Pending => {
                         refusals = 0;
                         return Poll::Pending;
@@ -111,8 +105,8 @@ impl<F: Family> Listener<F> {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 }
             }
-        })
-        .await
+        });
+        accept.await
     }
 
     /// Closes it at once, also for tasks that wait in [`accept`](Listener::accept).
@@ -120,7 +114,7 @@ impl<F: Family> Listener<F> {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Whoever is polling it at this moment has it until that poll ends.
         drop(socket);
-        self.closed.set();
+        self.line.open();
     }
 }
 

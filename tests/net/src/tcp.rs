@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::combine::join;
-use foster::{Nursery, fail_after, move_on_after, nursery, sleep};
+use foster::sync::Event;
+use foster::{CancelScope, Nursery, fail_after, move_on_after, nursery, shield, sleep};
 use foster_net::contract::NetFuture;
 use foster_net::{Connect, ConnectError, Listen, Resolve, TcpListener, TcpStream, with_resolver};
 
@@ -301,6 +302,49 @@ pub async fn n071_close_ends_accept() {
     closes.await.unwrap();
 }
 
+/// N071: it ends an accept behind one that was polled, and is held, too.
+pub async fn n071_close_ends_accept_behind_a_held_one() {
+    let (listener, _) = listener().await;
+    let mut held = std::pin::pin!(listener.accept());
+    assert!(move_on_after(ms(20), held.as_mut()).await.is_none());
+    let closes = async {
+        sleep(ms(20)).await;
+        listener.close();
+    };
+    let behind = fail_after(ms(5000), async { join((listener.accept(), closes)).await.0 }).await.unwrap();
+    assert_eq!(behind.unwrap_err().kind(), io::ErrorKind::NotConnected);
+    assert_eq!(held.await.unwrap_err().kind(), io::ErrorKind::NotConnected);
+}
+
+/// N072: a connection is for those behind an accept that is cancelled, and goes on to be there beside a shield.
+pub async fn n072_a_cancelled_accept_is_passed_over() {
+    let (listener, address) = listener().await;
+    let listener = Arc::new(listener);
+    let accepts = nursery(async |n: Nursery<io::Error>| {
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let (first, second) = (listener.clone(), listener.clone());
+        let end = Arc::new(Event::new());
+        let shielded = end.clone();
+        n.spawn(async move {
+            let cancelled = scope.run(async { join((first.accept(), shield(shielded.wait()))).await });
+            assert!(cancelled.await.is_err());
+            Ok(())
+        });
+        sleep(ms(30)).await;
+        let behind = n.spawn(async move { second.accept().await });
+        sleep(ms(30)).await;
+        handle.cancel("not that one");
+        sleep(ms(30)).await;
+        let client = TcpStream::connect(address).await?;
+        let (_accepted, peer) = fail_after(ms(5000), behind).await.unwrap().unwrap();
+        assert_eq!(peer, client.local_addr()?);
+        end.set();
+        Ok(())
+    });
+    accepts.await.unwrap();
+}
+
 /// N072: of fifty tasks that accept, each connection reaches one; and tasks that lose interest take none along.
 pub async fn n072_no_connection_is_lost_among_many() {
     const TASKS: usize = 50;
@@ -353,6 +397,8 @@ macro_rules! tcp_suite {
             n054_the_backlog_is_passed_on,
             n069_what_the_unspecified_address_stands_for,
             n071_close_ends_accept,
+            n071_close_ends_accept_behind_a_held_one,
+            n072_a_cancelled_accept_is_passed_over,
             n072_no_connection_is_lost_among_many,
         });
     };

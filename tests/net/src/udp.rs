@@ -5,8 +5,9 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use foster::combine::join;
 use foster::sync::Event;
-use foster::{Nursery, fail_after, move_on_after, nursery, sleep};
+use foster::{CancelScope, Nursery, fail_after, move_on_after, nursery, shield, sleep};
 use foster_net::UdpSocket;
 
 use crate::kinds::waiting;
@@ -158,6 +159,37 @@ pub async fn n083_a_socket_is_shared() {
     fail_after(ms(20_000), shared).await.expect("a wake-up was lost").unwrap();
 }
 
+/// N083: a datagram is for those behind a receive that is cancelled, and goes on to be there beside a shield.
+pub async fn n083_a_cancelled_receive_is_passed_over() {
+    let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let address = socket.local_addr().unwrap();
+    let receives = nursery(async |n: Nursery<io::Error>| {
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let (first, second) = (socket.clone(), socket.clone());
+        let end = Arc::new(Event::new());
+        let shielded = end.clone();
+        n.spawn(async move {
+            let mut buf = [0; 8];
+            let cancelled = scope.run(async { join((first.recv_from(&mut buf), shield(shielded.wait()))).await });
+            assert!(cancelled.await.is_err());
+            Ok(())
+        });
+        sleep(ms(30)).await;
+        let behind = n.spawn(async move { second.recv_from(&mut [0; 8]).await });
+        sleep(ms(30)).await;
+        handle.cancel("not that one");
+        sleep(ms(30)).await;
+        let sender = UdpSocket::bind("127.0.0.1:0").await?;
+        sender.send_to(b"x", address).await?;
+        let (length, from) = fail_after(ms(5000), behind).await.unwrap().unwrap();
+        assert_eq!((length, from), (1, sender.local_addr()?));
+        end.set();
+        Ok(())
+    });
+    receives.await.unwrap();
+}
+
 /// N083, D1: polls of several tasks lose no wake-up; while a method waits in that direction they are refused.
 pub async fn n083_polls_lose_no_wake_up() {
     let (one, other) = (Arc::new(socket().await), socket().await);
@@ -268,6 +300,7 @@ macro_rules! udp_suite {
             n081_a_dead_port_does_no_harm,
             n082_cancelled_receives_and_looks_take_nothing,
             n083_a_socket_is_shared,
+            n083_a_cancelled_receive_is_passed_over,
             n083_polls_lose_no_wake_up,
             n085_options_and_ports,
         });
