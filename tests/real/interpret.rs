@@ -88,9 +88,12 @@ impl At {
         let world = &self.world;
         match kind {
             Kind::Sleep(us) => {
-                // It is due later than that, and no deadline is moved here.
-                let due = foster::Instant::now() + micros(us);
-                let is_cut = foster::deadline().is_some_and(|limit| limit < due);
+                let limit = foster::deadline();
+                // It is due later than `due`, and no deadline is moved here. One that has passed is that of a request,
+                // which may be on its way to this code.
+                let now = foster::Instant::now();
+                let due = now + micros(us);
+                let is_cut = limit.is_some_and(|limit| now < limit && limit < due);
                 if is_cut {
                     seen(Seen::SleepsToBeCut);
                 }
