@@ -179,7 +179,7 @@ impl NodeRef {
                 wakes.push(node, is_first);
             }
         }
-        judge(&visited);
+        judge(&visited, &mut wakes.kept);
         wakes.kept.extend(visited.into_iter().skip(1).map(|visited| visited.node));
     }
 
@@ -271,8 +271,8 @@ pub(crate) fn request_together(nodes: &[NodeRef], reason: &Reason, grace: Option
 }
 
 /// Takes the verdicts about those that have become cancelled (L12). Each once, and after the flag of each: see the head of
-/// this file. No lock may be held.
-fn judge(visited: &[Visited]) {
+/// this file. No node may be locked; the references that are taken go to `kept`.
+fn judge(visited: &[Visited], kept: &mut Vec<NodeRef>) {
     // A verdict takes a walk up to the task: where a deadline passes in code that is cancelled already, it is for nobody.
     if visited.iter().all(|visited| !visited.is_new) {
         return;
@@ -280,7 +280,7 @@ fn judge(visited: &[Visited]) {
     let mut verdicts: Vec<Verdict> = Vec::with_capacity(visited.len());
     for Visited { node, inside, is_new, .. } in visited {
         let around = verdicts.get(*inside);
-        let verdict = around.map_or_else(|| node.verdict(), |around| node.verdict_inside(*around));
+        let verdict = around.map_or_else(|| node.verdict(kept), |around| node.verdict_inside(*around));
         if *is_new {
             node.polled.judge(verdict.last_step);
         }

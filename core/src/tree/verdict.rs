@@ -58,19 +58,17 @@ pub(super) struct Verdict {
 
 impl NodeRef {
     /// Takes the verdict about the scope at the top of a request: once, so that nothing that comes later makes those
-    /// inside runnable where it is blocked. No lock may be held: it goes up to a scope that does not depend on what is
-    /// around it, and from there down.
-    pub(super) fn verdict(&self) -> Verdict {
-        let mut scopes = vec![self.clone()];
-        let depends = |node: &&NodeRef| !node.begins_anew() && !node.polled.last().is_on_stack();
-        while let Some(around) = scopes.last().filter(depends).and_then(|node| node.parent()) {
-            scopes.push(around);
+    /// inside runnable where it is blocked. No node may be locked: it goes up to a scope that does not depend on what is
+    /// around it, and from there down. The references on the way are added to `kept`: the timers hold a lock of theirs.
+    pub(super) fn verdict(&self, kept: &mut Vec<NodeRef>) -> Verdict {
+        let first = kept.len();
+        kept.push(self.clone());
+        while let Some(around) = kept.last().filter(|node| !node.begins_anew()).and_then(|node| node.parent()) {
+            kept.push(around);
         }
-        let task = scopes.last().and_then(|top| top.and_above().find(|node| node.counts_wakes()));
-        let wakes = task.map_or(UNCOUNTED, |task| task.polled.wakes());
         // A scope that has no place yet is cancelled before it is entered: it is polled once.
-        let top = Verdict { wakes, runnable: true, last_step: 0 };
-        scopes.iter().rev().fold(top, |around, node| node.verdict_inside(around))
+        let top = Verdict { wakes: UNCOUNTED, runnable: true, last_step: 0 };
+        kept[first..].iter().rev().fold(top, |around, node| node.verdict_inside(around))
     }
 
     /// Returns whether the scope is no part of the task around it: it counts by itself, as a child does. The body of a local
