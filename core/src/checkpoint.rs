@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::leaf::Gate;
 use crate::tree::current;
@@ -72,12 +72,10 @@ impl Future for YieldNow {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // L14: code that was cancelled meanwhile is not given its turn.
+        ready!(self.gate.poll_unless_cancelled(cx));
         if self.yielded {
-            // L14: code that was cancelled meanwhile is not given its turn.
-            return if current::is_cancelled() { Poll::Pending } else { Poll::Ready(()) };
-        }
-        if self.gate.poll_unless_cancelled().is_pending() {
-            return Poll::Pending;
+            return Poll::Ready(());
         }
         self.yielded = true;
         cx.waker().wake_by_ref();

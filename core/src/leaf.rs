@@ -172,14 +172,16 @@ impl Gate {
     /// Starts the operation, unless it has started before. Ready if it has started.
     ///
     /// It starts now, for one unit of the budget of the task that is being polled, unless the code is cancelled: then
-    /// this is Pending, and nobody will be woken, because the scope drops that code. If the budget is used up, this is
-    /// Pending, and the task is woken.
+    /// this is Pending, and the scope drops that code. If the budget is used up, this is Pending, and the task is woken.
     ///
     /// An operation that has started gets past the gate also in cancelled code. It asks
     /// [`is_cancelled`](crate::is_cancelled()) before it takes anything that it was not given before.
+    ///
+    /// Whatever is polled here in cancelled code is woken once more at the end of the innermost scope: a combinator that
+    /// polls only what was woken may be moved out of it.
     #[inline]
     pub fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.poll_unless_cancelled().is_pending() {
+        if self.poll_unless_cancelled(cx).is_pending() {
             return Poll::Pending;
         }
         if !self.started {
@@ -194,8 +196,8 @@ impl Gate {
     /// Does as [`poll_start`](Gate::poll_start), for an operation that waits in any case, as a sleep does, and so needs
     /// no budget.
     #[inline]
-    pub fn poll_start_to_wait(&mut self) -> Poll<()> {
-        if self.poll_unless_cancelled().is_pending() {
+    pub fn poll_start_to_wait(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.poll_unless_cancelled(cx).is_pending() {
             return Poll::Pending;
         }
         self.started = true;
@@ -221,10 +223,10 @@ impl Gate {
     /// Does as [`poll_start`](Gate::poll_start), for an operation that needs no budget, because it gives way in any
     /// case or does nothing. It has not started after this.
     #[inline]
-    pub fn poll_unless_cancelled(&mut self) -> Poll<()> {
-        let arrival = arrival::arrives_at(self.what, !self.started);
+    pub fn poll_unless_cancelled(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let arrival = arrival::arrives_at(self.what, !self.started, cx);
         self.shown = arrival.noted;
-        if arrival.cancelled { Poll::Pending } else { Poll::Ready(()) }
+        if arrival.stops { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 

@@ -156,8 +156,8 @@ pub struct SleepForever {
 impl Future for SleepForever {
     type Output = std::convert::Infallible;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        arrives_at("sleep_forever", false);
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        arrives_at("sleep_forever", false, cx);
         Poll::Pending
     }
 }
@@ -189,7 +189,7 @@ impl Future for Sleep {
         let this = &mut *self;
         // A sleep has to wait in any case: it takes nothing of the budget, which a sibling in the same task may use up
         // in each poll.
-        if this.gate.poll_start_to_wait().is_pending() {
+        if this.gate.poll_start_to_wait(cx).is_pending() {
             return Poll::Pending;
         }
         loop {

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use foster::channel::bounded;
 use foster::leaf::{Gate, Waiter, has_to_yield, operation, poll_budget};
-use foster::{CancelScope, Instant, move_on_after, shield, yield_now};
+use foster::sync::{Event, Semaphore};
+use foster::{CancelScope, Instant, checkpoint, checkpoint_if_cancelled, move_on_after, shield, sleep, yield_now};
 
 use crate::harness::ms;
-use crate::running::witness::{Flag, both, counted, on_drop, poll_once, time_is_virtual, yields};
+use crate::running::witness::{Flag, both, counted, lazily, on_drop, poll_once, time_is_virtual, yields};
 
 /// Counts its wakes.
 #[derive(Default)]
@@ -43,15 +45,15 @@ async fn in_cancelled_code<F: Future>(body: F) -> Option<F::Output> {
     given.into_inner()
 }
 
-/// L14: cancelled code does not start a foreign future: it is not polled, keeps no waker, and nobody is woken. Nor does
-/// a gate that somebody else asks let anything pass.
+/// L14: cancelled code does not start a foreign future: it is not polled, and nobody is woken before the end of the scope. Nor
+/// does a gate that somebody else asks let anything pass.
 pub async fn cancelled_code_starts_no_operation() {
     let polls = AtomicUsize::new(0);
     let mut scope = CancelScope::new();
     let handle = scope.handle();
+    let counter = Arc::new(Counter::default());
     let outcome = scope.run(async {
         handle.cancel("now");
-        let counter = Arc::new(Counter::default());
         let waker = Waker::from(counter.clone());
         let mut cx = Context::from_waker(&waker);
         let mut wrapped = pin!(operation("read", counted(&polls, ready(7))));
@@ -59,13 +61,81 @@ pub async fn cancelled_code_starts_no_operation() {
         for _ in 0..3 {
             assert!(wrapped.as_mut().poll(&mut cx).is_pending());
             assert!(gate.poll_start(&mut cx).is_pending());
-            assert!(waits.poll_start_to_wait().is_pending());
+            assert!(waits.poll_start_to_wait(&cx).is_pending());
         }
         drop(waker);
-        assert_eq!((counter.0.load(Ordering::SeqCst), Arc::strong_count(&counter)), (0, 1));
+        // Of its four wakers one is kept.
+        assert_eq!((counter.0.load(Ordering::SeqCst), Arc::strong_count(&counter)), (0, 2));
     });
     assert!(outcome.await.is_ok(), "the body did not have to wait");
+    assert_eq!((counter.0.load(Ordering::SeqCst), Arc::strong_count(&counter)), (1, 1));
     assert_eq!(polls.into_inner(), 0);
+}
+
+/// Operations that can complete, and what each is called.
+fn ready_operations() -> Vec<(&'static str, Pin<Box<dyn Future<Output = ()> + Send>>)> {
+    let (semaphore, event, (tx, rx)) = (Semaphore::new(1), Event::new(), bounded(1));
+    event.set();
+    tx.try_send(7).unwrap();
+    vec![
+        ("acquire", Box::pin(async move { drop(semaphore.acquire().await) })),
+        ("event", Box::pin(async move { event.wait().await })),
+        ("recv", Box::pin(async move { assert_eq!(rx.recv().await, Ok(7)) })),
+        ("checkpoint", Box::pin(checkpoint())),
+        ("checkpoint_if_cancelled", Box::pin(checkpoint_if_cancelled())),
+        ("yield_now", Box::pin(yield_now())),
+        ("sleep", Box::pin(sleep(ms(1)))),
+        ("operation", Box::pin(operation("ready", ready(())))),
+    ]
+}
+
+/// L14: an operation that was first polled in cancelled code goes on after the end of the scope, also in a combinator that
+/// polls only what was woken and is moved out of it.
+pub async fn what_was_polled_in_cancelled_code_goes_on_outside() {
+    for early in [true, false] {
+        for (name, operation) in ready_operations() {
+            let mut group = pin!(lazily(vec![operation]));
+            if early {
+                let mut scope = CancelScope::new();
+                scope.handle().cancel("before it is entered");
+                assert!(scope.run(group.as_mut()).await.is_err(), "{name} was begun in cancelled code");
+            } else {
+                assert!(move_on_after(ms(0), group.as_mut()).await.is_none(), "{name} was begun in cancelled code");
+            }
+            assert!(move_on_after(ms(1000), group).await.is_some(), "{name} was lost");
+        }
+    }
+}
+
+/// L14: an operation that was passed over, and was polled once more in the cancelled code that it waited in, goes on after
+/// the end of the scope, also in a combinator that polls only what was woken.
+pub async fn what_was_passed_over_goes_on_outside() {
+    let (semaphore, event, (tx, rx)) = (Semaphore::new(1), Event::new(), bounded(1));
+    let held = semaphore.acquire().await;
+    let polls = AtomicUsize::new(0);
+    let mut group = pin!(lazily(vec![
+        Box::pin(counted(&polls, async { drop(semaphore.acquire().await) })),
+        Box::pin(counted(&polls, async { event.wait().await })),
+        Box::pin(counted(&polls, async { assert_eq!(rx.recv().await, Ok(7)) })),
+    ]));
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let outcome = scope.run(both(
+        group.as_mut(),
+        shield(async {
+            yield_now().await;
+            assert_eq!(polls.load(Ordering::SeqCst), 3, "all have begun to wait");
+            handle.cancel("now");
+            drop(held);
+            event.set();
+            tx.try_send(7).unwrap();
+            while polls.load(Ordering::SeqCst) < 6 {
+                yield_now().await;
+            }
+        }),
+    ));
+    assert!(outcome.await.is_err());
+    assert!(move_on_after(ms(1000), group).await.is_some(), "one was lost");
 }
 
 /// L14, L15: code that was cancelled while it waited is not given the result, although it is polled beside a shield,
@@ -255,6 +325,8 @@ macro_rules! operations_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; operations {
             cancelled_code_starts_no_operation,
+            what_was_polled_in_cancelled_code_goes_on_outside,
+            what_was_passed_over_goes_on_outside,
             a_result_is_withheld_from_cancelled_code,
             a_result_of_the_poll_that_cancels_is_handed_on,
             an_operation_is_exact_to_the_clock,

@@ -1,13 +1,15 @@
 //! Where code may have to wait: it asks whether it has to stop, and somebody may note what it waits for.
 
+use std::task::Context;
+
 use crate::tree::current::{self, is_clear, is_watched};
-use crate::tree::node::Cold;
+use crate::tree::node::{Cold, Life};
 
 /// The answer that code gets where it may have to wait. The default is that of a tree in which nothing is going on.
 #[derive(Default)]
 pub(crate) struct Arrival {
-    /// The code is cancelled (L9), exact to the clock. False if it has not asked.
-    pub(crate) cancelled: bool,
+    /// It has asked, and is cancelled (L9), exact to the clock.
+    pub(crate) stops: bool,
     /// That it is here was noted, for dumps: then [`waits_no_more`] has to follow when the operation is over.
     pub(crate) noted: bool,
 }
@@ -18,18 +20,40 @@ pub(crate) struct Arrival {
 /// The shortcut is right although requests come from other threads: code that does not see a request that is on its
 /// way just now goes on as if that came a moment later, and where it waits its driver finds out.
 #[inline]
-pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
-    if is_clear() { Arrival::default() } else { arrive_slowly(what, asks) }
+pub(crate) fn arrives_at(what: &'static str, asks: bool, cx: &Context<'_>) -> Arrival {
+    if is_clear() { Arrival::default() } else { arrive_slowly(what, asks, cx) }
 }
 
 /// Does the rest of `arrives_at`. Adds the operation to what the current scope waits for, if somebody watches; the list is
 /// cleared when the scope is polled again.
-fn arrive_slowly(what: &'static str, asks: bool) -> Arrival {
+fn arrive_slowly(what: &'static str, asks: bool, cx: &Context<'_>) -> Arrival {
     let noted = is_watched().then(current::try_scope).flatten();
     if let Some(node) = &noted {
         node.lock().cold_mut().waits_for.push(what);
     }
-    Arrival { cancelled: asks && current::is_cancelled(), noted: noted.is_some() }
+    let stops = asks && current::is_cancelled();
+    if stops || current::is_known_to_be_cancelled() {
+        wakes_at_the_end(cx);
+    }
+    Arrival { stops, noted: noted.is_some() }
+}
+
+/// Notes that an operation was polled in cancelled code, where it may wait for nothing. It is woken at the end of the
+/// innermost scope: a combinator that polls only what was woken may be moved out of that, and would never poll it again.
+fn wakes_at_the_end(cx: &Context<'_>) {
+    let Some(node) = current::try_scope() else { return };
+    // Cloned and dropped without the lock (L36).
+    let waker = cx.waker().clone();
+    let mut state = node.lock();
+    // Closed with its host: nothing comes after it.
+    if state.life == Life::Closed {
+        return;
+    }
+    let stopped = &mut state.cold_mut().stopped;
+    // The operations of a body mostly have one waker, and may be polled many times while a shield beside them ends.
+    if !stopped.last().is_some_and(|last| last.will_wake(&waker)) {
+        stopped.push(waker);
+    }
 }
 
 /// Notes that the code that is running now does not wait at `what` any more: removes the last entry of that name.

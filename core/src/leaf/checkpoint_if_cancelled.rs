@@ -25,7 +25,7 @@ pub struct CheckpointIfCancelled {
 impl Future for CheckpointIfCancelled {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        self.gate.poll_unless_cancelled()
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.gate.poll_unless_cancelled(cx)
     }
 }

@@ -104,7 +104,7 @@ impl<F: Future> Future for Operation<F> {
         let asks = this.gate.has_started();
         ready!(this.gate.poll_start(cx));
         if asks && is_cancelled() {
-            return Poll::Pending;
+            return this.gate.restart(cx);
         }
         this.future.poll(cx)
     }
@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn outside_of_any_tree_nothing_stops() {
         let mut gate = Gate::new("gate");
-        assert!(gate.poll_start_to_wait().is_ready());
         at_once(poll_fn(|cx| {
+            assert!(gate.poll_start_to_wait(cx).is_ready());
             for _ in 0..10_000 {
                 assert!(poll_budget(cx).is_ready() && !has_to_yield());
                 assert!(gate.poll_start(cx).is_ready());

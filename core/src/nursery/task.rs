@@ -5,7 +5,7 @@ use std::future::Future;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::errors::{JoinError, TaskFailure};
 use crate::events::TaskStatus;
@@ -236,11 +236,8 @@ impl<T> Task<T> {
             if gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
             }
-            if self.node.poll_outcome(cx).is_pending() || self.is_withheld() {
-                Poll::Pending
-            } else {
-                Poll::Ready(self.status())
-            }
+            ready!(self.node.poll_outcome(cx));
+            if self.is_withheld() { gate.restart(cx) } else { Poll::Ready(self.status()) }
         })
         .await
     }
@@ -279,8 +276,9 @@ impl<T> Future for Task<T> {
         if self.gate.poll_start(cx).is_pending() {
             return Poll::Pending;
         }
-        if self.node.poll_outcome(cx).is_pending() || self.is_withheld() {
-            return Poll::Pending;
+        ready!(self.node.poll_outcome(cx));
+        if self.is_withheld() {
+            return self.gate.restart(cx);
         }
         let Some(result) = self.try_join() else { unreachable!("a task that has ended has a result") };
         self.gate = Gate::new("a task");

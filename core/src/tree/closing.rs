@@ -18,6 +18,8 @@ use super::frames;
 use super::node::{Life, NodeRef, Place, State};
 use super::observing;
 use super::panic::{Payload, catch_drop};
+use super::polled::without_counting;
+use super::waking;
 use crate::sys::MutexGuard;
 
 /// How a scope ended: what the outcome is made of. Taken from the node once, at the moment of closing.
@@ -48,11 +50,14 @@ impl NodeRef {
         // its driver, or wakes that driver itself. A scoped value is user code. The timer is removed although it would find
         // a Closed scope: its entry holds a reference to that, and would keep it until its instant.
         let (waker, timer) = (state.waker.take(), state.timer.take());
-        let cold = state.cold.as_mut().map(|cold| (cold.panic.take(), cold.binding.take(), cold.start_into.take()));
+        let cold = state.cold.as_mut().map(|cold| {
+            closed.panic = cold.panic.take();
+            (std::mem::take(&mut cold.stopped), cold.binding.take(), cold.start_into.take())
+        });
         drop(state);
         drop(waker);
-        if let Some((panic, binding, start_into)) = cold {
-            closed.panic = panic;
+        if let Some((stopped, binding, start_into)) = cold {
+            without_counting(|| stopped.into_iter().for_each(waking::wake));
             catch_drop(binding);
             // L4: the `start` was not answered, or its child would have moved by now.
             start_into.iter().for_each(NodeRef::start_answered);

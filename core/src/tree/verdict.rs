@@ -63,11 +63,15 @@ impl NodeRef {
     pub(super) fn verdict(&self, kept: &mut Vec<NodeRef>) -> Verdict {
         let first = kept.len();
         kept.push(self.clone());
-        while let Some(around) = kept.last().filter(|node| !node.begins_anew()).and_then(|node| node.parent()) {
+        let depends = |node: &&NodeRef| !node.begins_anew() && !node.polled.last().is_on_stack();
+        while let Some(around) = kept.last().filter(depends).and_then(|node| node.parent()) {
             kept.push(around);
         }
+        // What is above a scope that is on the stack is there, too: who polls it has a reference.
+        let task = kept.last().and_then(|top| top.and_above().find(|node| node.counts_wakes()));
+        let wakes = task.map_or(UNCOUNTED, |task| task.polled.wakes());
         // A scope that has no place yet is cancelled before it is entered: it is polled once.
-        let top = Verdict { wakes: UNCOUNTED, runnable: true, last_step: 0 };
+        let top = Verdict { wakes, runnable: true, last_step: 0 };
         kept[first..].iter().rev().fold(top, |around, node| node.verdict_inside(around))
     }
 

@@ -243,11 +243,10 @@ fn who_was_skipped_does_not_wait_again_in_cancelled_code() {
                     give();
                     assert!(wait.as_mut().poll(&mut cx).is_pending());
                 }
-                Poll::Ready(())
+                Poll::Ready(woken.0.load(Ordering::SeqCst))
             }));
-            in_scope.await.expect("it is ready in its only poll");
-        });
-        woken.0.load(Ordering::SeqCst)
+            in_scope.await.expect("it is ready in its only poll")
+        })
     }
 
     let (tx, rx) = bounded(1);
