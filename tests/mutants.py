@@ -9,7 +9,7 @@ MUTANTS = [
     ("admit-when-empty", "tree/node.rs", "Life::Draining => self.children.awaited() > 0,", "Life::Draining => true,"),
     ("no-parent-flag", "tree/attach.rs", "            flags |= PARENT_CANCELLED;\n", "            flags |= 0;\n"),
     ("late-graceful-shield", "tree/attach.rs", "        if inherited.waits_for_hard() && self.tree()", "        if false && self.tree()"),
-    ("request-stays-on-top", "tree/request.rs", "        self.propagate(is_first, now, number, false, wakes);\n        true", "        self.polled.judge(self.verdict().last_step);\n        let _ = (is_first, now);\n        true"),
+    ("request-stays-on-top", "tree/request.rs", "        self.propagate(is_first, now, number, false, wakes);\n        true", "        self.polled.judge(self.verdict(&mut wakes.kept).last_step);\n        let _ = (is_first, now);\n        true"),
     ("hard-moves-back", "tree/request.rs", "&& hard < request.hard =>", "&& hard > request.hard =>"),
     ("hard-time-is-silent", "tree/deadline.rs", "return self.propagate(false, now, number, true, wakes);", "return drop((number, wakes));"),
     ("mark-wakes-no-chain", "tree/wake.rs", "        self.call_waker(state);\n        self.wake_delayed();", "        self.call_waker(state);\n        self.end_call();"),

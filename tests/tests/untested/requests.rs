@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use foster::channel::bounded;
 use foster::leaf::{ReadyMember, ReadyQueue, Waiter};
 use foster::runtime::root;
 use foster::sync::{Barrier, CapacityLimiter, Event, Mutex, OnceCell, PoisonMutex, Promise, Semaphore, WaitQueue};
-use foster::{CancelScope, move_on_after, shield, sleep};
+use foster::{CancelScope, Nursery, checkpoint, move_on_after, nursery, shield, sleep, yield_now};
 use futures_lite::future::{poll_once, zip};
 
 use super::runtimes::Meddling;
@@ -294,4 +295,44 @@ fn who_is_not_enough_at_a_barrier_wakes_nobody() {
         assert!(outcome.is_err() && left.is_err());
         assert_eq!(polls.get(), 1);
     });
+}
+
+/// L12, L14: the wake-up at the end of a scope, for what was polled there in cancelled code, makes nobody runnable. The code
+/// around waits, and is cancelled before its task has its turn: it is not polled again.
+#[test]
+fn what_is_woken_at_the_end_of_a_scope_is_not_runnable() {
+    for seed in 0..50 {
+        let (waits, requested, ran_on) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        let flags = Arc::new((waits, requested, ran_on));
+        let (watched, seen) = (flags.clone(), flags.clone());
+        foster_sim::run(seed, async move {
+            let Ok(()) = nursery(async |n: Nursery| {
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                n.spawn(async move {
+                    let (waits, requested, ran_on) = &*watched;
+                    let outcome = scope.run(async {
+                        assert!(move_on_after(Duration::ZERO, checkpoint()).await.is_none());
+                        waits.store(true, Ordering::SeqCst);
+                        poll_fn(|_| {
+                            ran_on.fetch_or(requested.load(Ordering::SeqCst), Ordering::SeqCst);
+                            Poll::<()>::Pending
+                        })
+                        .await;
+                    });
+                    assert!(outcome.await.is_err());
+                });
+                n.spawn(async move {
+                    while !flags.0.load(Ordering::SeqCst) {
+                        yield_now().await;
+                    }
+                    flags.1.store(true, Ordering::SeqCst);
+                    handle.cancel("it waits");
+                });
+                Ok(())
+            })
+            .await;
+        });
+        assert!(!seen.2.load(Ordering::SeqCst), "seed {seed}: it was polled again");
+    }
 }
