@@ -25,8 +25,8 @@
 //!    permits as well as for the news that there will be none. Both are [woken](Waiter::wake); one that was skipped
 //!    is taken out of the order, so that it is met once.
 //! 4. A waiter that is polled again takes what it was given, even if its code is cancelled by then. If it was passed
-//!    over, it stays where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If
-//!    it is dropped, what it was given goes to the next one (law L40).
+//!    over, it stays where it is while its code is cancelled, by [`stops_here`], and otherwise starts again. If it is
+//!    dropped, what it was given goes to the next one (law L40).
 //!
 //! A value that was given may be **taken back** before the waiter has seen it, as a channel that is closed takes back
 //! what it had let in. That is given, too, and rule 3 counts: the side that takes it back asks the waiter whether its
@@ -207,11 +207,12 @@ impl Gate {
     /// Starts the operation again with its next poll, because its code is cancelled by now, and what it has found in
     /// this one, without having waited, is not for that code (rule 1 of [`leaf`](self)). Pending.
     ///
-    /// The task is woken once: the next poll may be in other code, if a combinator that polls only what was woken is
-    /// moved out of the cancelled scope. Nothing becomes runnable by that wake-up (law L12).
+    /// The task is woken as [`stops_here`] says, or at once if the code is not cancelled after all.
     pub fn restart<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
         self.started = false;
-        Waiter::new(cx).wake();
+        if !stops_here(cx) {
+            Waiter::new(cx).wake();
+        }
         Poll::Pending
     }
 
@@ -362,6 +363,42 @@ pub fn has_to_yield() -> bool {
 #[inline]
 pub fn may_take() -> bool {
     !current::is_known_to_be_cancelled()
+}
+
+/// Returns whether the running code is cancelled (law L9), for an operation that stops in that case, although it has passed
+/// its [`Gate`]. It is woken at the end of the innermost scope, and may go on in other code.
+///
+/// Without that wake-up a combinator that polls only what was woken, and is moved out of a cancelled scope, would never poll
+/// the operation again. Nothing becomes runnable by it (law L12). Exact to the clock, as [`is_cancelled`](crate::is_cancelled());
+/// to be asked while no lock is held.
+///
+/// # Examples
+///
+/// ```
+/// use foster::CancelScope;
+/// use foster::leaf::stops_here;
+/// use std::future::poll_fn;
+/// use std::task::Poll;
+///
+/// # foster_sim::run(1, async {
+/// let stops = || poll_fn(|cx| Poll::Ready(stops_here(cx)));
+/// assert!(!stops().await);
+/// let mut scope = CancelScope::new();
+/// let handle = scope.handle();
+/// let stopped = scope.run(async {
+///     handle.cancel("enough");
+///     stops().await
+/// });
+/// assert!(stopped.await.unwrap());
+/// # });
+/// ```
+#[must_use]
+pub fn stops_here(cx: &Context<'_>) -> bool {
+    let stops = is_cancelled();
+    if stops {
+        arrival::wakes_at_the_end(cx);
+    }
+    stops
 }
 
 /// Calls all the wakers, whichever of them panics.

@@ -11,8 +11,8 @@ use futures_core::Stream;
 
 use crate::Instant;
 use crate::checkpoint::{YieldNow, yield_now};
-use crate::leaf::Gate;
 use crate::leaf::arrival::arrives_at;
+use crate::leaf::{Gate, stops_here};
 use crate::runtime::Runtime;
 use crate::tree::Tree;
 use crate::tree::current;
@@ -226,6 +226,8 @@ impl Future for Sleep {
                     tree.fire_due();
                     let sleeper = Sleeper::new(cx.waker(), current::waiting_code());
                     if tree.timers.poll_sleep(*key, sleeper, WaitingCode::is_cancelled).is_pending() {
+                        // It may be one that was missed, and this code cancelled by this look at the clock.
+                        let _ = stops_here(cx);
                         return Poll::Pending;
                     }
                     this.state = State::Done;

@@ -13,7 +13,7 @@ use foster::sync::{Event, Semaphore};
 use foster::{CancelScope, Instant, checkpoint, checkpoint_if_cancelled, move_on_after, shield, sleep, yield_now};
 
 use crate::harness::ms;
-use crate::running::witness::{Flag, both, counted, lazily, on_drop, poll_once, time_is_virtual, yields};
+use crate::running::witness::{Flag, be_busy, both, counted, lazily, on_drop, poll_once, time_is_virtual, yields};
 
 /// Counts its wakes.
 #[derive(Default)]
@@ -136,6 +136,34 @@ pub async fn what_was_passed_over_goes_on_outside() {
     ));
     assert!(outcome.await.is_err());
     assert!(move_on_after(ms(1000), group).await.is_some(), "one was lost");
+}
+
+/// L8, L14: an operation that was passed over in one scope, and then polled in another one, whose deadline had passed unseen,
+/// goes on after the end of that, also in a combinator that polls only what was woken.
+pub async fn what_was_passed_over_goes_on_behind_a_deadline_that_passed_unseen() {
+    for number in 0..4 {
+        let (semaphore, event, (tx, rx)) = (Semaphore::new(1), Event::new(), bounded(1));
+        let held = semaphore.acquire().await;
+        let operation: Pin<Box<dyn Future<Output = ()> + '_>> = match number {
+            0 => Box::pin(async { drop(semaphore.acquire().await) }),
+            1 => Box::pin(async { event.wait().await }),
+            2 => Box::pin(async { assert_eq!(rx.recv().await, Ok(7)) }),
+            _ => Box::pin(sleep(ms(4))),
+        };
+        let mut group = pin!(lazily(vec![operation]));
+        assert!(move_on_after(ms(2), group.as_mut()).await.is_none());
+        drop(held);
+        event.set();
+        tx.try_send(7).unwrap();
+        sleep(ms(10)).await;
+        let unseen = move_on_after(ms(2), async {
+            yield_now().await;
+            be_busy(ms(5));
+            group.as_mut().await;
+        });
+        assert!(unseen.await.is_none(), "operation {number} has ended behind its deadline");
+        assert!(move_on_after(ms(1000), group).await.is_some(), "operation {number} was lost");
+    }
 }
 
 /// L14, L15: code that was cancelled while it waited is not given the result, although it is polled beside a shield,
@@ -327,6 +355,7 @@ macro_rules! operations_suite {
             cancelled_code_starts_no_operation,
             what_was_polled_in_cancelled_code_goes_on_outside,
             what_was_passed_over_goes_on_outside,
+            what_was_passed_over_goes_on_behind_a_deadline_that_passed_unseen,
             a_result_is_withheld_from_cancelled_code,
             a_result_of_the_poll_that_cancels_is_handed_on,
             an_operation_is_exact_to_the_clock,

@@ -10,7 +10,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use foster_core::leaf::{self, Gate, Waiter};
+use foster_core::leaf::{self, Gate, Waiter, stops_here};
 
 /// The outcome of an attempt.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl ChannelOperation {
         cx: &mut Context<'_>,
         mut attempt: impl FnMut(&mut AttemptCx, &Context<'_>) -> Attempt<R>,
     ) -> Poll<R> {
-        let cancelled = self.state == OperationState::Waiting && foster_core::is_cancelled();
+        let cancelled = self.state == OperationState::Waiting && stops_here(cx);
         let mut attempt_cx = AttemptCx { waiter: None, cancelled, is_checkpoint: true };
         loop {
             match attempt(&mut attempt_cx, cx) {

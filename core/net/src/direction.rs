@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use foster_core::is_cancelled;
-use foster_core::leaf::{self, Gate, Waiter, wake_all};
+use foster_core::leaf::{self, Gate, wake_all};
 
 /// One direction of a socket.
 #[derive(Debug, Default)]
@@ -202,10 +202,9 @@ pub(crate) fn poll_unless_cancelled<T>(cx: &Context<'_>, found: io::Result<T>) -
     }
 }
 
-/// Pending, and woken: the next poll may be in other code, as after [`Gate::restart`].
+/// Pending: the next poll may be in other code.
 pub(crate) fn starts_again<T>(cx: &Context<'_>) -> Poll<T> {
-    Waiter::new(cx).wake();
-    Poll::Pending
+    Gate::new("socket").restart(cx)
 }
 
 fn busy() -> io::Error {

@@ -40,7 +40,7 @@ fn arrive_slowly(what: &'static str, asks: bool, cx: &Context<'_>) -> Arrival {
 
 /// Notes that an operation was polled in cancelled code, where it may wait for nothing. It is woken at the end of the
 /// innermost scope: a combinator that polls only what was woken may be moved out of that, and would never poll it again.
-fn wakes_at_the_end(cx: &Context<'_>) {
+pub(super) fn wakes_at_the_end(cx: &Context<'_>) {
     let Some(node) = current::try_scope() else { return };
     // Cloned and dropped without the lock (L36).
     let waker = cx.waker().clone();

@@ -481,7 +481,7 @@ impl WaiterKey {
                 }
                 WaiterState::Skipped if may_start.is_none() => {
                     drop(list);
-                    may_start = Some(!leaf::is_cancelled());
+                    may_start = Some(!leaf::stops_here(cx));
                 }
                 WaiterState::Skipped if may_start == Some(false) => return Poll::Pending,
                 _ => {

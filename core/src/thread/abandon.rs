@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use super::Awaiter;
 use super::job_handle::JobHandle;
 use super::permit_request::PermitRequest;
-use crate::leaf::Waiter;
+use crate::leaf::stops_here;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
 
@@ -60,8 +60,6 @@ pub(super) enum AbandonState<T, F> {
     Running {
         _abandon: AbandonOnDrop,
         handle: JobHandle<T>,
-        /// The job has ended, and the code that was polled then was cancelled: that is for other code.
-        withheld: bool,
     },
     /// With its host: never ready.
     CutOff,
@@ -109,7 +107,7 @@ where
                     let awaiter = Arc::new(AtomicBool::new(false));
                     let (_abandon, handle) = (AbandonOnDrop(awaiter.clone()), JobHandle::new());
                     let state = handle.state().clone();
-                    this.state = AbandonState::Running { _abandon, handle, withheld: false };
+                    this.state = AbandonState::Running { _abandon, handle };
                     let awaiter = Awaiter::Abandonable(awaiter, current::scope_for(super::JOB));
                     if let Err(refused) = JobHandle::start(&state, awaiter, permit, work) {
                         if super::is_cut_off() {
@@ -120,15 +118,11 @@ where
                         return Poll::Ready(Err(refused));
                     }
                 }
-                AbandonState::Running { handle, withheld, .. } => {
+                AbandonState::Running { handle, .. } => {
                     handle.poll_calls(cx);
                     ready!(handle.state().poll_finished(cx));
                     // L14: the job is not in the tree, so its end is no end of a scope that this code had to wait for.
-                    if !handle.state().ended_in_time() && current::is_cancelled() {
-                        if !std::mem::replace(withheld, true) {
-                            // As `Gate::restart` does, for the code that polls this next. A gate would have no room here.
-                            Waiter::new(cx).wake();
-                        }
+                    if !handle.state().ended_in_time() && stops_here(cx) {
                         return Poll::Pending;
                     }
                     let state = handle.state().clone();

@@ -81,7 +81,7 @@ impl<T> Shared<T> {
     pub(super) fn wait_closed(&self, attempt_cx: &mut AttemptCx, cx: &Context<'_>) -> Attempt<()> {
         let mut state = self.0.lock();
         if !state.sender.may_look(attempt_cx) {
-            Attempt::Waiting
+            Attempt::Cancelled
         } else if matches!(state.stage, Stage::Over) {
             if state.sender.in_time { Attempt::Done(()) } else { Attempt::Found(()) }
         } else {
@@ -193,7 +193,7 @@ impl<T> State<T> {
     #[inline]
     fn receive(&mut self, attempt_cx: &mut AttemptCx, cx: &Context<'_>) -> Attempt<Result<T, RecvError>> {
         if !self.receiver.may_look(attempt_cx) {
-            return Attempt::Waiting;
+            return Attempt::Cancelled;
         }
         match self.stage.receive() {
             Poll::Ready(None) if !self.receiver.in_time => Attempt::Found(Err(RecvError::Disconnected)),
