@@ -81,6 +81,7 @@ use crate::tree::waking;
 
 pub(crate) use crate::tree::current::is_cancelled;
 
+pub use arrival::stops_here;
 pub use operation::{Operation, operation};
 pub use ready_queue::{ReadyMember, ReadyQueue};
 pub use waiter::Waiter;
@@ -177,8 +178,7 @@ impl Gate {
     /// An operation that has started gets past the gate also in cancelled code. It asks
     /// [`is_cancelled`](crate::is_cancelled()) before it takes anything that it was not given before.
     ///
-    /// Whatever is polled here in cancelled code is woken once more at the end of the innermost scope: a combinator that
-    /// polls only what was woken may be moved out of it.
+    /// An operation that stops here is woken as [`stops_here`] says.
     #[inline]
     pub fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.poll_unless_cancelled(cx).is_pending() {
@@ -363,42 +363,6 @@ pub fn has_to_yield() -> bool {
 #[inline]
 pub fn may_take() -> bool {
     !current::is_known_to_be_cancelled()
-}
-
-/// Returns whether the running code is cancelled (law L9), for an operation that stops in that case, although it has passed
-/// its [`Gate`]. It is woken at the end of the innermost scope, and may go on in other code.
-///
-/// Without that wake-up a combinator that polls only what was woken, and is moved out of a cancelled scope, would never poll
-/// the operation again. Nothing becomes runnable by it (law L12). Exact to the clock, as [`is_cancelled`](crate::is_cancelled());
-/// to be asked while no lock is held.
-///
-/// # Examples
-///
-/// ```
-/// use foster::CancelScope;
-/// use foster::leaf::stops_here;
-/// use std::future::poll_fn;
-/// use std::task::Poll;
-///
-/// # foster_sim::run(1, async {
-/// let stops = || poll_fn(|cx| Poll::Ready(stops_here(cx)));
-/// assert!(!stops().await);
-/// let mut scope = CancelScope::new();
-/// let handle = scope.handle();
-/// let stopped = scope.run(async {
-///     handle.cancel("enough");
-///     stops().await
-/// });
-/// assert!(stopped.await.unwrap());
-/// # });
-/// ```
-#[must_use]
-pub fn stops_here(cx: &Context<'_>) -> bool {
-    let stops = is_cancelled();
-    if stops {
-        arrival::wakes_at_the_end(cx);
-    }
-    stops
 }
 
 /// Calls all the wakers, whichever of them panics.

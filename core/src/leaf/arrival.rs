@@ -31,16 +31,47 @@ fn arrive_slowly(what: &'static str, asks: bool, cx: &Context<'_>) -> Arrival {
     if let Some(node) = &noted {
         node.lock().cold_mut().waits_for.push(what);
     }
-    let stops = asks && current::is_cancelled();
-    if stops || current::is_known_to_be_cancelled() {
-        wakes_at_the_end(cx);
-    }
-    Arrival { stops, noted: noted.is_some() }
+    Arrival { stops: asks && stops_here(cx), noted: noted.is_some() }
 }
 
-/// Notes that an operation was polled in cancelled code, where it may wait for nothing. It is woken at the end of the
-/// innermost scope: a combinator that polls only what was woken may be moved out of that, and would never poll it again.
-pub(super) fn wakes_at_the_end(cx: &Context<'_>) {
+/// Returns whether the running code is cancelled (law L9), for an operation that stops in that case, although it has passed
+/// its [`Gate`](crate::leaf::Gate). It is woken at the end of the innermost scope, and may go on in other code.
+///
+/// Without that wake-up a combinator that polls only what was woken, and is moved out of a cancelled scope, would never poll
+/// the operation again. Nothing becomes runnable by it (law L12). Exact to the clock, as [`is_cancelled`](crate::is_cancelled());
+/// to be asked while no lock is held.
+///
+/// # Examples
+///
+/// ```
+/// use foster::CancelScope;
+/// use foster::leaf::stops_here;
+/// use std::future::poll_fn;
+/// use std::task::Poll;
+///
+/// # foster_sim::run(1, async {
+/// let stops = || poll_fn(|cx| Poll::Ready(stops_here(cx)));
+/// assert!(!stops().await);
+/// let mut scope = CancelScope::new();
+/// let handle = scope.handle();
+/// let stopped = scope.run(async {
+///     handle.cancel("enough");
+///     stops().await
+/// });
+/// assert!(stopped.await.unwrap());
+/// # });
+/// ```
+#[must_use]
+pub fn stops_here(cx: &Context<'_>) -> bool {
+    let stops = current::is_cancelled();
+    if stops {
+        wakes_at_the_end(cx);
+    }
+    stops
+}
+
+/// Has the task woken at the end of the innermost scope.
+fn wakes_at_the_end(cx: &Context<'_>) {
     let Some(node) = current::try_scope() else { return };
     // Cloned and dropped without the lock (L36).
     let waker = cx.waker().clone();

@@ -1,19 +1,21 @@
 //! Times that have passed although no timer has fired yet, as on a thread that is computing; and a timer with a new
 //! waiter.
 
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use foster::channel::{RecvError, bounded, oneshot};
 use foster::checkpoint_if_cancelled;
 use foster::error::JoinError;
+use foster::leaf::{ReadyMember, ReadyQueue};
 use foster::runtime::root;
 use foster::scope::ReasonKind;
+use foster::sync::Event;
 use foster::{
     CancelScope, Instant, Nursery, checkpoint, graceful, interval, is_cancelled, move_on_after, nursery, sleep,
     sleep_forever, yield_now,
@@ -334,4 +336,46 @@ fn a_root_that_another_executor_polls_has_a_budget() {
     });
     assert!(told.recv_timeout(Duration::from_secs(60)).is_ok(), "one half of the task starves the other");
     program.join().unwrap();
+}
+
+/// L8, L14: an operation that was passed over in one scope, and then polled in another one, whose deadline had passed unseen,
+/// goes on after the end of that, also in a group that polls only what was woken.
+#[test]
+fn what_was_passed_over_goes_on_behind_a_deadline_that_passed_unseen() {
+    for number in 0..3 {
+        let goes_on = foster_sim::run(1, async {
+            let ahead = Ahead::over_current();
+            let clock = ahead.clone();
+            root(ahead, async {
+                let (event, (tx, rx)) = (Event::new(), bounded(1));
+                let mut operation: Pin<Box<dyn Future<Output = ()> + '_>> = match number {
+                    0 => Box::pin(event.wait()),
+                    1 => Box::pin(async { assert_eq!(rx.recv().await, Ok(7)) }),
+                    _ => Box::pin(sleep(Duration::from_millis(4))),
+                };
+                let queue = ReadyQueue::new();
+                let member = ReadyMember::new(0, &queue);
+                member.enqueue();
+                let mut group = pin!(poll_fn(|cx| {
+                    let due = queue.register(cx.waker());
+                    let ended = (0..due)
+                        .any(|_| queue.pop().is_some() && member.poll(|cx| operation.as_mut().poll(cx)).is_ready());
+                    if ended { Poll::Ready(()) } else { Poll::Pending }
+                }));
+                assert!(move_on_after(Duration::from_millis(2), group.as_mut()).await.is_none());
+                event.set();
+                tx.try_send(7).unwrap();
+                sleep(Duration::from_millis(10)).await;
+                let unseen = move_on_after(Duration::from_millis(2), async {
+                    yield_now().await;
+                    clock.nanos.fetch_add(5_000_000, Ordering::SeqCst);
+                    group.as_mut().await;
+                });
+                assert!(unseen.await.is_none(), "operation {number} has ended behind its deadline");
+                move_on_after(Duration::from_secs(1), group).await.is_some()
+            })
+            .await
+        });
+        assert!(goes_on, "operation {number} was lost");
+    }
 }
