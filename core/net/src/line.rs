@@ -47,11 +47,11 @@ struct List {
 #[derive(Debug)]
 struct PlaceState {
     key: u64,
-    /// None while it is polled for the first time, or in other code than before. Without its waker once it was called.
-    waiter: Option<Waiter>,
-    /// It was called when there was no waiter.
-    called: bool,
-    /// Its code was found to be cancelled, and it was not polled since in code that is not.
+    /// None while it is polled for the first time, or in other code than before.
+    waiter: Option<Arc<Waiter>>,
+    /// It was woken when there was no waiter.
+    woken: bool,
+    /// Its code has found itself cancelled.
     gave_way: bool,
 }
 
@@ -84,9 +84,9 @@ impl Line {
     pub(crate) fn open(&self) {
         let mut list = self.places.lock();
         list.open = true;
-        let all: Vec<_> = list.places.iter_mut().filter_map(PlaceState::call).collect();
+        let waiters: Vec<_> = list.places.iter_mut().filter_map(PlaceState::call).collect();
         drop(list);
-        wake(all);
+        wake(waiters);
     }
 }
 
@@ -107,7 +107,7 @@ impl List {
     }
 
     /// Calls the first, if those before it include the place at `before`, which has gone or given way.
-    fn call_first_behind(&mut self, before: usize) -> Option<Waiter> {
+    fn call_first_behind(&mut self, before: usize) -> Option<Arc<Waiter>> {
         self.first().filter(|first| before <= *first).and_then(|first| self.places[first].call())
     }
 }
@@ -117,12 +117,10 @@ impl PlaceState {
         self.gave_way || self.waiter.as_ref().is_some_and(|waiter| waiter.is_cancelled())
     }
 
-    /// Returns who is to be woken, with the lock released.
-    fn call(&mut self) -> Option<Waiter> {
-        self.gave_way = self.is_passed_over();
-        self.called |= self.waiter.is_none();
-        // With all of it if its code is cancelled: then nobody becomes runnable (L12).
-        if self.gave_way { self.waiter.take() } else { self.waiter.as_mut().map(Waiter::take_waker) }
+    /// Returns the waiter, to be woken with the lock released.
+    fn call(&mut self) -> Option<Arc<Waiter>> {
+        self.woken |= self.waiter.is_none();
+        self.waiter.clone()
     }
 }
 
@@ -135,19 +133,15 @@ impl Wake for Places {
     fn wake_by_ref(self: &Arc<Self>) {
         let mut list = self.lock();
         // Also those that are passed over: they may be polled in other code by now, which lets them be the first again.
-        let first = list.first();
-        let before = list.places.iter_mut().take(first.unwrap_or(usize::MAX));
-        // Without an allocation if there is none.
-        let passed_over: Vec<_> = before.filter_map(PlaceState::call).collect();
-        let first = first.and_then(|first| list.places[first].call());
+        let until = list.first().map_or(list.places.len(), |first| first + 1);
+        let waiters: Vec<_> = list.places.iter_mut().take(until).filter_map(PlaceState::call).collect();
         drop(list);
-        wake(passed_over);
-        wake(first);
+        wake(waiters);
     }
 }
 
-fn wake(waiters: impl IntoIterator<Item = Waiter>) {
-    waiters.into_iter().for_each(Waiter::wake);
+fn wake(waiters: impl IntoIterator<Item = Arc<Waiter>>) {
+    waiters.into_iter().for_each(|waiter| waiter.wake_by_ref());
 }
 
 /// A place in a line, from the first poll that gets there until it is dropped.
@@ -158,16 +152,15 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn poll<T>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        let (is_turn, needs_waiter) = self.enter(cx);
-        let polled = if is_turn { poll(&mut Context::from_waker(&self.line.waker)) } else { Poll::Pending };
-        if polled.is_pending() && needs_waiter {
+        let polled = if self.enter(cx) { poll(&mut Context::from_waker(&self.line.waker)) } else { Poll::Pending };
+        if polled.is_pending() {
             self.stay(cx);
         }
         polled
     }
 
-    /// Returns whether it is its turn, and whether it has to leave a waiter to stay.
-    fn enter(&self, cx: &Context<'_>) -> (bool, bool) {
+    /// Returns whether it is its turn.
+    fn enter(&self, cx: &Context<'_>) -> bool {
         let mut list = self.line.places.lock();
         let mut before = None;
         let at = match list.position(self.key) {
@@ -180,28 +173,34 @@ impl Place<'_> {
                 at
             }
             None => {
-                list.places.push_back(PlaceState { key: self.key, waiter: None, called: false, gave_way: false });
+                list.places.push_back(PlaceState { key: self.key, waiter: None, woken: false, gave_way: false });
                 list.places.len() - 1
             }
         };
-        let needs_waiter = list.places[at].waiter.is_none();
         let is_turn = list.open || list.first() == Some(at);
         drop(list);
         drop(before);
-        (is_turn, needs_waiter)
+        is_turn
     }
 
-    /// Leaves a waiter.
+    /// Leaves a waiter, unless there is one.
     fn stay(&self, cx: &Context<'_>) {
+        let needs_one = |list: &List| list.position(self.key).filter(|at| list.places[*at].waiter.is_none());
+        if needs_one(&self.line.places.lock()).is_none() {
+            return;
+        }
         // L36: made while no lock is held.
-        let waiter = Waiter::new(cx);
+        let waiter = Arc::new(Waiter::new(cx));
+        let mut woken = false;
         let mut list = self.line.places.lock();
-        let Some(at) = list.position(self.key) else { unreachable!("it is in the line until it is dropped") };
-        let place = &mut list.places[at];
-        place.waiter = Some(waiter);
-        let called = std::mem::take(&mut place.called).then(|| place.call());
+        if let Some(at) = needs_one(&list) {
+            list.places[at].waiter = Some(waiter.clone());
+            woken = std::mem::take(&mut list.places[at].woken);
+        }
         drop(list);
-        wake(called.flatten());
+        if woken {
+            waiter.wake_by_ref();
+        }
     }
 
     /// Lets the next one go first, as long as this is not polled in code that is not cancelled. If this was woken, that is

@@ -298,7 +298,7 @@ pub(crate) struct Cold {
     pub(crate) start_into: Option<NodeRef>,
     /// The scoped value that this scope is there for. Set before the entry, dropped when the scope closes.
     pub(crate) binding: Option<Binding>,
-    /// Wakes the operations that were polled here in cancelled code, when the scope is Closed: see `leaf/arrival.rs`.
+    /// Wakes the operations that have stopped here in cancelled code, when the scope is Closed: see `leaf/arrival.rs`.
     pub(crate) stopped: Vec<Waker>,
     /// The operations that the body waited for when it was last polled; noted only in trees that are watched
     /// (`NOTED`).
