@@ -395,6 +395,44 @@ mod tests {
         });
     }
 
+    /// An event comes while the first, which has no waiter just then, is polled and cancelled: that is for the next one.
+    #[test]
+    fn what_comes_in_the_poll_of_the_cancel_is_for_the_next() {
+        let line = Line::new();
+        let counts = [(); 3].map(|()| Arc::<Counter>::default());
+        let wakers = counts.each_ref().map(|count| Waker::from(count.clone()));
+        foster_smol::run(async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let mut polls = 0;
+            let mut first = pin!(line.operation("take", |cx| {
+                polls += 1;
+                if polls == 2 {
+                    handle.cancel("by another thread");
+                    cx.waker().wake_by_ref();
+                }
+                Poll::<io::Result<()>>::Pending
+            }));
+            let mut second = pin!(line.operation("take", |_| Poll::Ready(Ok(()))));
+            let mut next = 0;
+            let mut body = pin!(scope.run(poll_fn(|cx| {
+                // Each time with another waker.
+                assert!(first.as_mut().poll(&mut Context::from_waker(&wakers[next])).is_pending());
+                next += 1;
+                cx.waker().wake_by_ref();
+                Poll::<()>::Pending
+            })));
+            poll_fn(|cx| {
+                assert!(body.as_mut().poll(cx).is_pending());
+                assert!(second.as_mut().poll(&mut Context::from_waker(&wakers[2])).is_pending());
+                let _ = body.as_mut().poll(cx);
+                assert_eq!(counts[2].0.load(Ordering::SeqCst), 1, "the first has kept it");
+                Poll::Ready(())
+            })
+            .await;
+        });
+    }
+
     /// All are polled at once from then on, also one that is being polled.
     #[test]
     fn an_open_line_is_none() {
