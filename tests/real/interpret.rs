@@ -70,10 +70,14 @@ impl At {
         if how == How::Shield { operation.await } else { self.op(&format!("{name} through {how:?}"), operation).await }
     }
 
+    /// When this code was first cancelled by a handle.
+    fn cancelled_at(&self) -> Option<u64> {
+        self.requests.iter().map(|request| request.load(Ordering::SeqCst)).filter(|at| *at > 0).min()
+    }
+
     /// Notes a fault if this code was cancelled by a handle before the moment at which what it got was given.
     fn got(&self, name: &str, given: u64) {
-        let cancelled = self.requests.iter().map(|request| request.load(Ordering::SeqCst)).filter(|at| *at > 0).min();
-        if cancelled.is_some_and(|cancelled| cancelled < given) {
+        if self.cancelled_at().is_some_and(|cancelled| cancelled < given) {
             self.world
                 .fault(Sort::GivenToTheDead, format!("{name} was given after the code was cancelled, and returned"));
         }
@@ -165,11 +169,15 @@ impl At {
             }
             Kind::EventWait(of) => self.op("event", world.events[of as usize].wait()).await,
             Kind::EventSet(of) => world.events[of as usize].set(),
-            Kind::WatchSend => drop(world.watch.0.send(stamp())),
+            Kind::WatchSend => world.watch_send(),
             Kind::WatchRecv => {
-                let mut receiver = world.watch.1.clone();
+                let (mut receiver, begun) = (world.watch.1.clone(), stamp());
                 if let Ok(value) = self.op("watch", receiver.recv()).await {
-                    self.got("a watched value", *value);
+                    // Who was woken for a value before the request gets the latest.
+                    let is_woken = |cancelled| world.watch_was_sent(begun, cancelled);
+                    if !self.cancelled_at().is_some_and(is_woken) {
+                        self.got("a watched value", *value);
+                    }
                 }
             }
             Kind::BroadcastSend => drop(self.op("broadcast", world.broadcast.0.send(stamp())).await),

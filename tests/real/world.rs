@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     pub(crate) watch: (WatchSender<u64>, WatchReceiver<u64>),
     pub(crate) broadcast: (BroadcastSender<u64>, BroadcastReceiver<u64>),
+    /// When each send of a watched value has begun, and when it has ended.
+    watch_sends: Mutex<Vec<(u64, u64)>>,
     slots: Vec<Mutex<Option<Target>>>,
     items: Mutex<Vec<usize>>,
     finalizers: Mutex<Vec<Begun>>,
@@ -100,6 +102,7 @@ impl World {
             events: (0..LOCKS).map(|_| Event::new()).collect(),
             watch: channel::watch(0),
             broadcast: channel::broadcast(4, Lag::Skip),
+            watch_sends: Mutex::default(),
             slots: (0..SLOTS).map(|_| Mutex::new(None)).collect(),
             items: Mutex::default(),
             finalizers: Mutex::default(),
@@ -122,6 +125,23 @@ impl World {
 
     pub(crate) fn target(&self, slot: u8) -> Option<Target> {
         lock(&self.slots[slot as usize]).clone()
+    }
+
+    /// Sends a value to watch, which says when that was.
+    pub(crate) fn watch_send(&self) {
+        let begun = stamp();
+        let number = {
+            let mut sends = lock(&self.watch_sends);
+            sends.push((begun, u64::MAX));
+            sends.len() - 1
+        };
+        let _ = self.watch.0.send(begun);
+        lock(&self.watch_sends)[number].1 = stamp();
+    }
+
+    /// Whether a value to watch may have been sent between these two moments.
+    pub(crate) fn watch_was_sent(&self, from: u64, to: u64) -> bool {
+        lock(&self.watch_sends).iter().any(|(begun, ended)| *begun < to && *ended > from)
     }
 
     pub(crate) fn item(&self) -> Item {
