@@ -614,39 +614,76 @@ pub async fn a_scope_that_was_not_woken_delays_its_parent() {
     assert_eq!(log.entries(), ["shield"]);
 }
 
-/// L16: a combinator on a budget may skip a scope that was woken once or twice.
+/// Drives a shield through a combinator that skips it `skipped` times before each poll, after the first one, in which the
+/// code around is cancelled.
+async fn skip(skipped: usize, wakes_itself: bool, cancel: impl Fn(), log: Log) {
+    let mut inner = pin!(shield(async {
+        for _ in 0..5 {
+            sleep(ms(1)).await;
+        }
+        log.add("shield");
+    }));
+    let mut polls = 0;
+    poll_fn(|cx| {
+        polls += 1;
+        if polls % (skipped + 1) == 1 {
+            let poll = inner.as_mut().poll(cx);
+            cancel();
+            return poll;
+        }
+        if wakes_itself {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await;
+    log.add("body");
+    checkpoint().await;
+    log.add("behind the checkpoint");
+}
+
+/// L16: a combinator on a budget may skip a scope that was woken once or twice; and far more often, if it wakes itself each
+/// time, as one does that gives way before it has come to all that were woken. In scopes, and in tasks.
 pub async fn a_scope_may_be_skipped_now_and_then() {
-    let log = Log::new();
+    for (skipped, wakes_itself) in [(2, false), (2, true), (60, true)] {
+        let log = Log::new();
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let cancel = || _ = handle.cancel("now");
+        assert!(scope.run(skip(skipped, wakes_itself, cancel, log.clone())).await.is_err());
+        assert_eq!(log.entries(), ["shield", "body"], "{skipped}");
+
+        let log = Log::new();
+        let mut scope = CancelScope::new();
+        let (handle, child) = (scope.handle(), log.clone());
+        let ended = scope.run(nursery(async |n: Nursery| {
+            n.spawn(async move { skip(skipped, wakes_itself, || _ = handle.cancel("now"), child).await });
+        }));
+        assert!(ended.await.is_err());
+        assert_eq!(log.entries(), ["shield", "body"], "{skipped}, in a task");
+    }
+}
+
+/// L16: a scope that is held is not waited for, also where foreign code beside it wakes itself in each poll.
+pub async fn a_held_scope_does_not_delay_a_busy_body_for_ever() {
+    let event = Event::new();
     let mut scope = CancelScope::new();
     let handle = scope.handle();
+    let mut polls = 0;
     let outcome = scope.run(async {
-        let mut inner = pin!(shield(async {
-            for _ in 0..5 {
-                sleep(ms(1)).await;
-            }
-            log.add("shield");
-        }));
-        let (mut polls, mut cancelled) = (0, false);
+        let mut inner = pin!(shield(event.wait()));
+        poll_once(inner.as_mut()).await;
+        handle.cancel("now");
+        event.set();
         poll_fn(|cx| {
             polls += 1;
-            if polls % 3 == 1 {
-                let poll = inner.as_mut().poll(cx);
-                if !cancelled {
-                    cancelled = true;
-                    handle.cancel("now");
-                }
-                return poll;
-            }
             cx.waker().wake_by_ref();
-            Poll::Pending
+            if polls < 1_000 { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
-        log.add("body");
-        checkpoint().await;
-        log.add("behind the checkpoint");
     });
     assert!(outcome.await.is_err());
-    assert_eq!(log.entries(), ["shield", "body"]);
+    assert!((3..1_000).contains(&polls), "{polls}");
 }
 
 /// L16: the waker that an inner scope has seen last may lead nowhere, because the combinator that it belonged to is
@@ -902,6 +939,7 @@ macro_rules! checkpoints_suite {
             a_lazily_driven_scope_of_cancelled_code_delays_its_parent,
             a_scope_that_was_not_woken_delays_its_parent,
             a_scope_may_be_skipped_now_and_then,
+            a_held_scope_does_not_delay_a_busy_body_for_ever,
             a_scope_wakes_its_parent_past_a_dead_waker,
             a_scope_wakes_its_driver_before_those_it_delays,
             a_local_child_wakes_past_a_dead_waker,

@@ -19,7 +19,6 @@ use crate::error::JoinError;
 use crate::nursery::TaskStatus;
 use crate::runtime::root;
 use crate::sync::Event;
-use crate::tree::verdict::MAX_MISSED_POLLS;
 use crate::{CancelScope, Nursery, defer, nursery, shield, sleep_forever, yield_now};
 
 /// L6, L17: a request changes something until the scope is closed, and nothing afterwards; and a scope whose request
@@ -257,7 +256,7 @@ fn a_wake_below_a_shield_races_with_polls_of_the_scope_around() {
                         through.add();
                     }));
                     let member = Arc::new(Member { called: AtomicBool::new(true), around: Mutex::default() });
-                    let mut turns = 0..2 * MAX_MISSED_POLLS;
+                    let mut turns = 0..2;
                     poll_fn(|cx| {
                         if member.called.swap(false, Ordering::SeqCst) {
                             *member.around.lock().unwrap() = Some(cx.waker().clone());

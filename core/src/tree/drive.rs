@@ -35,7 +35,7 @@ use super::frames;
 use super::node::{Cold, Kind, Life, Node, NodeRef, Owned, State};
 use super::polled::without_counting;
 use super::request::request_together;
-use super::verdict::MAX_MISSED_POLLS;
+use super::verdict::UNDRIVEN;
 use super::waking;
 use crate::body::Body;
 use crate::reason::{Reason, ReasonKind};
@@ -217,9 +217,10 @@ impl NodeRef {
     /// `Polled` is set before the scope is entered and cleared after it was left, so a request from inside, on this
     /// thread, finds its own code on the stack, and so runnable.
     ///
-    /// The scope's own waker is given to such code in a task, where it counts its calls (L12), and in a cancelled scope,
-    /// where it marks this one and wakes the scope around it, too, because the driver's waker may belong to a combinator
-    /// that is gone (L16.1). All other code is given the waker of whoever polls the scope, which costs nothing.
+    /// The scope's own waker is given to such code in a task, where it counts its calls (L12); and in a cancelled scope,
+    /// and in one inside such a scope, where it marks this one, and wakes the scope around that it delays, too, because
+    /// the driver's waker may belong to a combinator that is gone (L16.1). All other code is given the waker of whoever
+    /// polls the scope, which costs nothing.
     #[inline]
     fn poll_in<R>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> thread::Result<R> {
         // Ordering: before the poll begins for others; a verdict that finds it begun has nothing to do for what was given
@@ -228,7 +229,7 @@ impl NodeRef {
         // The count that the body sees: of a scope that counts its own, of all others that at the beginning of the current
         // poll of the task around. Not the count by now: a wake-up during that may be for code that it has passed already.
         self.polled.begin(if self.counts_wakes() { self.polled.wakes() } else { frames::wakes_seen() });
-        let has_own = || self.counts_wakes() || self.flagged(PARENT_CANCELLED);
+        let has_own = || self.counts_wakes() || self.flagged(CANCELLED | PARENT_CANCELLED);
         let result = frames::enter(self, || {
             if has_own() { self.0.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }
         });
@@ -315,17 +316,19 @@ impl NodeRef {
     ///
     /// For each inner scope that still has to end there are four cases: it was driven in this poll, and delays; it
     /// had nothing to do, and delays; it was due and passed over, and this polls again at once; or it was passed
-    /// over `MAX_MISSED_POLLS` times in a row, and does not delay any more.
+    /// over so often in a row that it is `UNDRIVEN`, and does not delay any more.
     fn must_wait(&self) -> bool {
         let mut wait = false;
         let mut again = false;
+        // A combinator that gives way before it has come to the scope wakes this one for that.
+        let was_woken = || self.counts_wakes() && self.polled.last().is_woken(self.polled.wakes());
+        let pass = if self.woken.load(Ordering::Relaxed) || was_woken() { 1 } else { UNDRIVEN / 3 };
         let inner = self.lock().children.in_window();
         for inner in inner.iter().filter(|inner| inner.delays()) {
             if inner.due.load(Ordering::Relaxed) {
                 // Due before this poll, and not polled in it (L16.2): passed over once more. Ordering: written in the
                 // poll that has just ended, by this thread.
-                let missed = inner.missed.fetch_add(1, Ordering::Relaxed) + 1;
-                again |= missed < MAX_MISSED_POLLS;
+                again |= inner.missed.fetch_add(pass, Ordering::Relaxed) + pass < UNDRIVEN;
             } else {
                 wait = true;
             }

@@ -162,8 +162,8 @@ pub(crate) struct Node {
     /// Whether the scope was woken *before* the current poll of its parent's body began (L16.2), and was not polled since:
     /// `is_due`, as `begin_poll` of the parent has read it. Taken back by `touch`.
     pub(crate) due: AtomicBool,
-    /// How often in a row the scope was due and passed over; from `MAX_MISSED_POLLS` on it is undriven (L16). Counted
-    /// by the parent's `must_wait`; back to 0 by `touch`.
+    /// How often in a row the scope was due and passed over, as `must_wait` of the parent counts it; from `UNDRIVEN` on
+    /// it is undriven (L16). Back to 0 by `touch`.
     pub(crate) missed: AtomicU8,
     /// When the body was last polled, whether it is being polled now, and how often it was woken: what the verdict of
     /// L12 is taken from.
@@ -183,7 +183,7 @@ pub(crate) struct Node {
     /// nurseries. Kept as long as the node, since a wake-up may call it at any time; so it keeps the memory of the
     /// host's task.
     pub(super) job_waker: OnceLock<Waker>,
-    /// Whether a scope inside still had to end when it was last looked at: see [`had_to_end`](NodeRef::had_to_end). A
+    /// Whether a scope inside still had to end when it was last looked at: see [`delays`](NodeRef::delays). A
     /// hint that saves walking down the tree once for each level of it; `true` may be out of date until the body around
     /// is polled.
     pub(super) waits: AtomicBool,

@@ -40,9 +40,10 @@ use super::node::{Kind, Life, NodeRef};
 use super::polled::UNCOUNTED;
 use crate::sys::atomic::Ordering;
 
-/// How often in a row an inner scope may be woken and passed over before it counts as undriven (L16). Three, because
-/// combinators that yield on a budget may skip a woken member once or twice (L16.4).
-pub(crate) const MAX_MISSED_POLLS: u8 = 3;
+/// The count at which an inner scope is undriven (L16). A poll of the scope around that has passed it over, though it was
+/// woken, counts a third of that; but only 1 if the poll has asked for another one. Combinators that give way on a budget
+/// do so before they have come to all that were woken (L16.4): `FuturesUnordered` after two that have woken themselves.
+pub(super) const UNDRIVEN: u8 = 192;
 
 /// The verdict about a scope, at the instant of a request: handed down level by level, so that a request looks at each
 /// scope once.
@@ -149,18 +150,14 @@ impl NodeRef {
         inside || self.flagged(FAILED)
     }
 
-    /// Returns the same as [`has_to_end`](NodeRef::has_to_end), by what was seen last of the scopes inside: so that a
-    /// poll of many scopes in one another takes one look at each, and not one for each pair. `true` may be out of
-    /// date, until the parent's body is polled.
-    pub(super) fn had_to_end(&self) -> bool {
+    /// Returns whether the scope still has to end, and somebody polls it (L16). By what was seen last of the scopes
+    /// inside, so that a poll of many scopes in one another takes one look at each, and not one for each pair: `true` may
+    /// be out of date, until the parent's body is polled.
+    pub(super) fn delays(&self) -> bool {
         // Ordering: stored and read by the task that polls both scopes; if another one does, the answer is as good as
         // a little earlier.
-        self.waits.load(Ordering::Relaxed) && self.life() != Life::Closed || self.has_to_end()
-    }
-
-    /// Returns whether the scope still has to end, and somebody polls it (L16).
-    pub(super) fn delays(&self) -> bool {
-        self.missed.load(Ordering::Relaxed) < MAX_MISSED_POLLS && self.had_to_end()
+        let had_to_end = || self.waits.load(Ordering::Relaxed) && self.life() != Life::Closed;
+        self.missed.load(Ordering::Relaxed) < UNDRIVEN && (had_to_end() || self.has_to_end())
     }
 
     /// Returns whether the blocked body of a cancelled scope has to be polled all the same, because an inner scope
