@@ -1038,7 +1038,7 @@ class Hold:                                             # foreign: stops polling
         w = cx.region.w
         if s.t1 is None:
             s.t1, s.t2 = w.now + s.d1, w.now + s.d1 + s.d2 if s.d2 is not None else INF
-            [w.at(t, lambda: s.off or s.wake(), foreign=True) for t in (s.t1, s.t2)]
+            [w.at(t, lambda: s.off or s.wake(), foreign=True) for t in (s.t1, s.t2) if t > w.now]     # a timer that is due already wakes nobody
         s.wake = cx.wake
         was, s.stopped = s.stopped, s.a is not None and s.t1 <= w.now < s.t2
         if s.stopped and not was: w.stat['leaks' if s.leak else 'holds'] += 1

@@ -1,5 +1,6 @@
 //! Behaviours: delivery and checkpoints. Where cancelled code stops, what may still complete, what delays it (L13–L18).
 
+mod last_poll;
 mod skipping;
 mod swallowed;
 
@@ -18,6 +19,7 @@ use foster::{
 
 use foster::sync::Event;
 
+pub use last_poll::*;
 pub use skipping::*;
 pub use swallowed::*;
 
@@ -672,7 +674,7 @@ pub async fn a_held_scope_does_not_delay_a_busy_body_for_ever() {
     let mut polls = 0;
     let outcome = scope.run(async {
         let mut inner = pin!(shield(event.wait()));
-        poll_once(inner.as_mut()).await;
+        assert!(poll_once(inner.as_mut()).await.is_pending());
         handle.cancel("now");
         event.set();
         poll_fn(|cx| {
@@ -964,6 +966,8 @@ macro_rules! checkpoints_suite {
             a_notification_passes_over_cancelled_code,
             what_was_given_before_the_cancel_is_taken,
             what_was_given_in_the_poll_of_the_cancel_is_taken,
+            who_wakes_its_own_code_makes_it_runnable_in_any_scope,
+            what_is_opened_in_the_poll_before_the_last_has_the_last_one,
             who_was_skipped_may_wait_elsewhere,
             who_was_skipped_finds_the_condition_in_use_with_another_mutex,
             what_was_told_while_one_was_skipped_is_seen,

@@ -116,9 +116,11 @@ impl NodeRef {
     pub(super) fn inherit(&self, there: Attachment) -> bool {
         let (flags, inherited) = there.behind(self.kind.shield());
         let mut state = self.lock();
-        if flags & CANCELLED != 0 && !self.flagged(CANCELLED) {
-            // Into cancelled code: it has one poll, or the one that is going on.
-            self.polled.judge(self.polled.last().last_step(true, false));
+        if !self.flagged(CANCELLED) {
+            // If the code there is cancelled, or found to be (see `hard_time_may_be_over`), it has one poll, or the one that
+            // is going on.
+            self.polled
+                .judge(self.polled.last().last_step(true, false).wrapping_add(there.place.parent.polled.more_steps()));
         }
         state.inherited = state.inherited.join(inherited);
         // A parent that is let go of may be the last reference to it: dropped below, without the lock.

@@ -184,7 +184,6 @@ impl NodeRef {
     /// Returns whether the body may be dropped where it waits. Not if it is merely `CANCELLED`: until all others of the
     /// request are marked, that may not be seen (L11). But what was given up goes as a branch of `select!` does, which is
     /// no consequence of a request (L12.6).
-    #[inline]
     fn may_be_delivered(&self) -> bool {
         self.flagged(PROPAGATED | GIVEN_UP)
     }

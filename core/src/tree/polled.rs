@@ -14,7 +14,7 @@ pub(crate) struct Polled {
     /// what it was given.
     last: AtomicU64,
     /// The value of `steps` at the end of the last poll that the body has (L12): set by the verdict. Until then that of
-    /// its first poll, which is what code has that is opened in cancelled code.
+    /// its first poll, which is what code has that is opened in cancelled code, and maybe one more.
     last_step: AtomicU32,
     /// How often the wakers were called that user code in this scope was given. Counted only where `counts_wakes` says
     /// so: see [`verdict`](super::verdict). 0 for all others.
@@ -74,9 +74,9 @@ const NEVER: u32 = u32::MAX;
 pub(super) const UNCOUNTED: u32 = u32::MAX - 1;
 
 impl Polled {
-    pub(crate) fn never() -> Self {
-        let last = LastPoll { steps: 0, seen: NEVER };
-        Polled { last: AtomicU64::new(last.word()), last_step: AtomicU32::new(2), wakes: AtomicU32::new(0) }
+    pub(crate) fn never(more_steps: u32) -> Self {
+        let last = AtomicU64::new(LastPoll { steps: 0, seen: NEVER }.word());
+        Polled { last, last_step: AtomicU32::new(2 + more_steps), wakes: AtomicU32::new(0) }
     }
 
     /// Looks at the last poll. A verdict does so after everything else: so what was given for a poll that is found not to
@@ -108,12 +108,18 @@ impl Polled {
         self.last_step.store(last_step, Ordering::Relaxed);
     }
 
-    /// Returns whether cancelled code has a poll left, or is in it.
+    /// Returns how many steps cancelled code has left: 0 if it has no poll left; 1 in its last poll, 3 in the one before.
     ///
     /// It wraps around after 2^30 polls of code that is cancelled, which has one more then.
-    pub(super) fn has_poll_left(&self) -> bool {
+    pub(super) fn steps_left(&self) -> u32 {
         let left = self.last_step.load(Ordering::Relaxed).wrapping_sub(self.last().steps);
-        (1..=u32::MAX / 2).contains(&left)
+        if left <= u32::MAX / 2 { left } else { 0 }
+    }
+
+    /// Returns how many steps are left after its first poll to cancelled code that is opened in this one: one more poll, if
+    /// this has one after that which is going on, in which it may have passed something by (L12).
+    pub(super) fn more_steps(&self) -> u32 {
+        if self.steps_left() == 3 { 2 } else { 0 }
     }
 
     /// Returns whether the body was polled before the poll that is over now. Asked by the scope's driver.
@@ -169,8 +175,6 @@ pub(crate) fn without_counting<R>(wake: impl FnOnce() -> R) -> R {
         }
     }
 
-    let restore = Restore(QUIET.with(|quiet| quiet.replace(true)));
-    let result = wake();
-    drop(restore);
-    result
+    let _restore = Restore(QUIET.with(|quiet| quiet.replace(true)));
+    wake()
 }

@@ -98,7 +98,7 @@ impl NodeRef {
     /// Returns whether cancelled code has a poll left, or is in it. None that was given up, whatever other requests have
     /// found (L12.6).
     pub(super) fn has_poll_left(&self) -> bool {
-        !self.flagged(GIVEN_UP) && self.polled.has_poll_left()
+        !self.flagged(GIVEN_UP) && self.polled.steps_left() > 0
     }
 
     /// Notes that the scope, which has just got its node, was polled for the first time in the current poll of its

@@ -275,7 +275,8 @@ impl Future for BodyWatch {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Res> {
         let this = &mut *self;
         let id = this.id;
-        if this.state == BodyState::Unpolled {
+        let is_first = this.state == BodyState::Unpolled;
+        if is_first {
             this.set(BodyState::Live);
             let task = with(|world| {
                 let seen = world.seen(id);
@@ -296,8 +297,9 @@ impl Future for BodyWatch {
         let was_cancelled = foster::is_cancelled();
         match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx))) {
             Ok(Poll::Pending) => {
-                // If it was given something in the poll in which it became cancelled, it has another one.
-                let may_be_given = !was_cancelled
+                // If it was given something in the poll in which it became cancelled, it has another one; and what was opened
+                // in that poll has that, too.
+                let may_be_given = (is_first || !was_cancelled)
                     && with(|world| !world.links.is_empty() || !world.turns.is_empty() || world.program.computes);
                 this.spent = foster::is_cancelled() && !may_be_given;
                 Poll::Pending
