@@ -18,7 +18,7 @@ MUTANTS = [
     ("graceful-forgets-outer", "tree/cancel_state.rs", "graceful: self.direct.min(self.graceful) },", "graceful: self.direct },"),
     ("hard-time-is-late", "tree/cancel_state.rs", "|| self.graceful <= now", "|| self.graceful < now"),
     ("no-patience", "tree/drive.rs", "{ 1 } else { UNDRIVEN / 3 }", "{ 1 } else { UNDRIVEN }"),
-    ("own-waker-counts-nothing", "tree/wake.rs", "            counting.polled.count_wake();", "            let _ = counting;"),
+    ("own-waker-counts-nothing", "tree/wake.rs", "|counting| counting.polled.count_wake()", "drop"),
     ("opened-before-the-last-poll", "tree/polled.rs", "if self.steps_left() == 3 { 2 } else { 0 }", "0"),
     ("opened-inline-before-the-last-poll", "tree/node.rs", "Polled::never(place.as_ref().map_or(0, |place| place.parent.polled.more_steps()))", "Polled::never(0)"),
     ("entered-before-the-last-poll", "tree/attach.rs", ".wrapping_add(there.place.parent.polled.more_steps())", ""),

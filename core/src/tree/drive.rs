@@ -277,7 +277,6 @@ impl NodeRef {
     }
 
     /// Returns whether it is the job of a task that drives the scope: each of its wakers is as good as the others (R2).
-    #[inline]
     fn is_job(&self, driver: Driver) -> bool {
         driver == Driver::Own && self.kind == Kind::Task && !self.flagged(LOCAL)
     }

@@ -120,16 +120,17 @@ impl Node {
         let waker = state.waker.take();
         // Looked for under the lock under which it is set: so either it is found, or whoever sets it finds the mark.
         let job = self.job_waker();
-        // L12: the call is counted where that of the driver's waker would be, if it comes while the scope is polled, which
-        // has left none yet.
-        let above = state.parent().filter(|_| waker.is_none() && !self.counts_wakes()).cloned();
         drop(state);
         if let Some(waker) = waker {
             waking::wake_for(self, || waker.wake());
         } else if let Some(job) = job {
             waking::wake_for(self, || job.wake_by_ref());
-        } else if let Some(counting) = above.and_then(|above| above.and_above().find(|above| above.counts_wakes())) {
-            counting.polled.count_wake();
+        } else if !self.counts_wakes() {
+            // L12: if the call comes while the scope is polled, and so has left no waker yet, it is counted where that of
+            // the driver's waker would be.
+            let above = self.lock().parent().cloned();
+            let counting = above.and_then(|above| above.and_above().find(|above| above.counts_wakes()));
+            counting.into_iter().for_each(|counting| counting.polled.count_wake());
         }
     }
 
