@@ -505,7 +505,7 @@ impl Node {
             calls: AtomicU32::new(0),
             due: AtomicBool::new(false),
             missed: AtomicU8::new(0),
-            polled: Polled::never(place.as_ref().map_or(0, |place| place.parent.polled.more_steps())),
+            polled: Polled::never(),
             given: AtomicBool::new(false),
             cancelled_by: AtomicU32::new(0),
             ended_after: AtomicU32::new(0),

@@ -74,9 +74,9 @@ const NEVER: u32 = u32::MAX;
 pub(super) const UNCOUNTED: u32 = u32::MAX - 1;
 
 impl Polled {
-    pub(crate) fn never(more_steps: u32) -> Self {
+    pub(crate) fn never() -> Self {
         let last = AtomicU64::new(LastPoll { steps: 0, seen: NEVER }.word());
-        Polled { last, last_step: AtomicU32::new(2 + more_steps), wakes: AtomicU32::new(0) }
+        Polled { last, last_step: AtomicU32::new(2), wakes: AtomicU32::new(0) }
     }
 
     /// Looks at the last poll. A verdict does so after everything else: so what was given for a poll that is found not to

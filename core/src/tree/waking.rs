@@ -42,9 +42,8 @@ pub(crate) fn wake_for(scope: &Node, wake: impl FnOnce()) {
 #[cold]
 fn panicked(scope: Option<&Node>, payload: Payload) {
     // The two types that `panic!` makes.
-    let text = payload.downcast_ref::<&str>().copied();
-    let text =
-        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a payload that is no text");
+    let string = || payload.downcast_ref::<String>().map(String::as_str);
+    let text = payload.downcast_ref::<&str>().copied().or_else(string).unwrap_or("a payload that is no text");
     if let Some((scope, tree)) = scope.and_then(|scope| Some((scope, scope.tree()?))) {
         tree.report(&Orphan { kind: OrphanKind::Waker, error: &text, origin: &scope.origin });
     }
