@@ -851,25 +851,11 @@ pub async fn a_second_cancel_without_grace_is_at_once() {
     let start = Instant::now();
     let outcome = scope.run(both(graceful(sleep_forever()), async {
         assert!(handle.cancel("please"));
-        yield_now_unchecked().await;
+        futures_lite::future::yield_now().await;
         assert!(handle.cancel_within(ms(0), "now"));
     }));
     assert!(outcome.await.is_err());
     assert_elapsed(start, ms(0));
-}
-
-/// Gives way once, whatever is cancelled: it is none of foster's operations.
-async fn yield_now_unchecked() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// L7: a nursery whose body has failed, or one of whose children has, is cancelled; a child that ends well cancels

@@ -156,7 +156,7 @@ impl Polled {
 
 crate::sys::thread_local! {
     // Whether this thread is calling wakers on behalf of foster, which are not to be counted.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
+    pub(super) static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `wake`, which calls wakers on behalf of foster: the calls are not counted (L12.1).

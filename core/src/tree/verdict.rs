@@ -41,7 +41,7 @@ use super::polled::UNCOUNTED;
 use crate::sys::atomic::Ordering;
 
 /// The count at which an inner scope is undriven (L16). A poll of the scope around that has passed it over, though it was
-/// woken, counts a third of that; but only 1 if the poll has asked for another one. Combinators that give way on a budget
+/// woken, counts a third of that; but only 1 if that scope was woken during the poll. Combinators that give way on a budget
 /// do so before they have come to all that were woken (L16.4): `FuturesUnordered` after two that have woken themselves.
 pub(super) const UNDRIVEN: u8 = 192;
 

@@ -6,23 +6,9 @@ use std::task::Poll;
 
 use foster::sync::Event;
 use foster::{CancelScope, shield};
+use futures_lite::future::yield_now;
 
 use crate::running::witness::{both, counted};
-
-/// Pending once: wakes its own code, as foreign code does to give way, and does `then` when it is polled again.
-async fn yielded(then: impl FnOnce()) {
-    let mut was_polled = false;
-    poll_fn(|cx| {
-        if was_polled {
-            return Poll::Ready(());
-        }
-        was_polled = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-    then();
-}
 
 /// Returns how often code in a scope is polled that waits for nothing, if the code beside it wakes its own, and cancels the
 /// scope in the same poll.
@@ -53,7 +39,7 @@ pub async fn who_wakes_its_own_code_makes_it_runnable_in_any_scope() {
             handle.cancel("around");
             shield(async {
                 if later {
-                    yielded(|| ()).await;
+                    yield_now().await;
                 }
                 polls.store(polls_beside_a_wake().await, Ordering::SeqCst);
             })
@@ -75,13 +61,11 @@ pub async fn what_is_opened_in_the_poll_before_the_last_has_the_last_one() {
             let mut scope = CancelScope::new();
             let handle = scope.handle();
             let opens = async {
-                yielded(|| {
-                    if given {
-                        event.set();
-                    }
-                    handle.cancel("now");
-                })
-                .await;
+                yield_now().await;
+                if given {
+                    event.set();
+                }
+                handle.cancel("now");
                 let mut inner = CancelScope::new();
                 if with_handle {
                     let _handle = inner.handle();
