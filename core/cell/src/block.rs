@@ -119,11 +119,12 @@ impl<H: Head, S: Send + Sync + 'static, B: Erase<H::Body> + Send + 'static> Bloc
     const TABLE: Table<H> =
         Table { part: TypeId::of::<S>, free: Self::free, body: Self::body, drop_body: Self::drop_body };
 
-    /// Makes a block. The one place where it is done: here its types meet their table.
-    fn make(state: BodyState, head: H, part: S, body: B) -> BlockRef<H> {
-        let start = Start { count: RefCount::one(), body: state, table: const { &Self::TABLE }, head };
+    /// Makes a block, and its first references. The one place where it is done: here its types meet their table.
+    fn make<const N: usize>(state: BodyState, head: H, part: S, body: B) -> [BlockRef<H>; N] {
+        let start = Start { count: RefCount::first(N as u32), body: state, table: const { &Self::TABLE }, head };
         let block = Box::new(Block { start, part, body: UnsafeCell::new(ManuallyDrop::new(body)) });
-        BlockRef(NonNull::from(Box::leak(block)).cast())
+        let start = NonNull::from(Box::leak(block)).cast();
+        [(); N].map(|()| BlockRef(start))
     }
 
     /// Frees the head, the part and the memory. The caller: nobody refers to the block any more, and it is of this
@@ -154,14 +155,16 @@ impl<H: Head, S: Send + Sync + 'static, B: Erase<H::Body> + Send + 'static> Bloc
 }
 
 impl<H: Head> BlockRef<H> {
-    /// Makes a block with a head, a part and an idle body.
-    pub fn with_body(head: H, part: impl Send + Sync + 'static, body: impl Erase<H::Body> + Send + 'static) -> Self {
-        Block::make(BodyState::idle(), head, part, body)
+    /// Makes a block with a head and an idle body, and as many references to it as are wanted: to clone the first one would
+    /// take an atomic step for each of the others.
+    pub fn with_body<const N: usize>(head: H, body: impl Erase<H::Body> + Send + 'static) -> [Self; N] {
+        Block::make(BodyState::idle(), head, (), body)
     }
 
-    /// Makes a block without a body.
+    /// Makes a block with a head and a part, and without a body.
     pub fn with_part(head: H, part: impl Send + Sync + 'static) -> Self {
-        Block::make(BodyState::absent(), head, part, NoBody)
+        let [block] = Block::make(BodyState::absent(), head, part, NoBody);
+        block
     }
 
     /// Returns what is there whatever the types are.
@@ -215,7 +218,8 @@ impl<H: Head> BlockRef<H> {
     }
 
     /// Returns the guard of the body, to be dropped, if the body is idle. If it is used, its user cannot put it back
-    /// any more, and drops it.
+    /// any more, and drops it; unless it is putting it back at this moment: then the body may be idle again afterwards.
+    /// So whoever has to be sure sees to it that the user, or somebody else, looks once more.
     ///
     /// Model: `core/src/races/handover.rs`, `a_poll_of_a_task_races_with_the_teardown_of_its_host`.
     pub fn discard_body(&self) -> Option<BodyGuard<'_, H>> {
@@ -321,13 +325,8 @@ impl<H: Head> BodyGuard<'_, H> {
         unsafe { (self.0.start().table.body)(self.0.0, PhantomData) }
     }
 
-    /// Returns whether the body may still be put back. It may be discarded right after that.
-    pub fn is_wanted(&self) -> bool {
-        self.0.start().body.is_wanted()
-    }
-
-    /// Makes the body idle again, and uses up the guard; returns the guard if the body was discarded meanwhile, for
-    /// the caller to drop it.
+    /// Makes the body idle again, and uses up the guard; returns the guard if the body was discarded before, for the
+    /// caller to drop it.
     #[inline]
     pub fn put_back(self) -> Option<Self> {
         if !self.0.start().body.put_back() {

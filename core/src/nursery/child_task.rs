@@ -48,8 +48,8 @@ where
         return Err(SpawnError::new(future));
     }
     let child = ChildTask::<T, E, F> { body: child_body(future) };
-    let node = NodeRef::task(state.attachment(above, role), origin, child);
-    let late = state.admit(role, node.clone());
+    let [listed, polled, node] = NodeRef::task(state.attachment(above, role), origin, child);
+    let late = state.admit(role, listed);
     drop(state);
     node.hard_time_may_be_over();
     if late {
@@ -57,7 +57,7 @@ where
     }
     before(&node);
     observing::spawned(&node);
-    tree.runtime.spawn(Job::task(node.clone()));
+    tree.runtime.spawn(Job::task(polled));
     Ok(Task::new(node, SlotRef::in_block()))
 }
 

@@ -103,9 +103,7 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         ask_for_the_end(node);
         true
     };
-    if let Err(payload) = frames::enter(node, drop_body) {
-        node.panicked(payload);
-    }
+    frames::enter(node, drop_body).unwrap_or_else(|payload| node.panicked(payload));
     // A scope that was finalizing already goes on where it is: a half-run finalizer is not begun anew (L26).
     node.end_body();
     forget_local_children(node);

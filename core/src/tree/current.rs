@@ -27,10 +27,15 @@ pub(crate) use cancelled::{is_cancelled, is_clear, is_known_to_be_cancelled, is_
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree. No lock may be held.
 pub(crate) fn try_scope() -> Option<NodeRef> {
+    with_scope(NodeRef::clone)
+}
+
+/// Calls `f` with the innermost scope, as [`try_scope`] returns it, without counting a reference.
+fn with_scope<R>(f: impl FnOnce(&NodeRef) -> R) -> Option<R> {
     with_current(|top| {
         let node = node_or_default(top)?;
         let inline = top.filter(|top| node_of(top).is_none());
-        Some(inline.map_or_else(|| node.clone(), |top| promote(top, node)))
+        Some(f(inline.map_or(node, |top| promote(top, node))))
     })
 }
 
@@ -63,10 +68,10 @@ impl InlineScope {
 /// The node begins with what reaches its place now (Invariant 2): a request that came while it was inline reaches it
 /// by that.
 #[cold]
-fn promote(place: &CurrentFrame, outside: &NodeRef) -> NodeRef {
+fn promote<'a>(place: &'a CurrentFrame, outside: &'a NodeRef) -> &'a NodeRef {
     let scope = place.value();
     let above = match place.parent() {
-        Some(outer) if node_of(outer).is_none() => &promote(outer, outside),
+        Some(outer) if node_of(outer).is_none() => promote(outer, outside),
         _ => outside,
     };
     let Err(inline) = node_or_parts(place) else { unreachable!("the caller has found no node") };
@@ -75,10 +80,8 @@ fn promote(place: &CurrentFrame, outside: &NodeRef) -> NodeRef {
     // For verdicts (L12) it has been on the stack, in its first poll, since it was entered; `was_polled_inline` ends
     // that.
     node.polled.begin(scope.wakes);
-    // From here on all questions about this frame find the node; nobody can have set it before, since only this
-    // thread sees the frame.
-    drop(scope.node.set(node.clone()));
-    node
+    // From here on all questions about this frame find the node.
+    scope.node.get_or_init(|| node)
 }
 
 /// Gives a node to an inline scope that is not being polled, below the scope of the running code; none outside of any
@@ -87,13 +90,16 @@ fn promote(place: &CurrentFrame, outside: &NodeRef) -> NodeRef {
 /// Called by `ScopeFuture` when its first poll was Pending, or could not be inline, and by a bracket for its release
 /// (`finalizer::begin`); the scope is not on the stack then, and the scope around it is the innermost one.
 pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Option<NodeRef> {
-    let parent = try_scope()?;
-    inline.start(parent.tree());
-    let node = inline.promote(&parent, driver.cloned());
-    // Cancelled code opens no inline scope. So one that was polled is older than the request: its one poll is over (L12).
-    node.polled.judge(2 + if driver.is_none() { parent.polled.more_steps() } else { 0 });
-    observing::opened(&node);
-    Some(node)
+    let driver = driver.cloned();
+    with_scope(|parent| {
+        inline.start(parent.tree());
+        // Cancelled code opens no inline scope. So one that was polled is older than the request: its one poll is over (L12).
+        let more_steps = if driver.is_none() { parent.polled.more_steps() } else { 0 };
+        let node = inline.promote(parent, driver);
+        node.polled.judge(2 + more_steps);
+        observing::opened(&node);
+        node
+    })
 }
 
 /// Returns the running code, as one that waits. Gives its scope a place in the tree: no lock may be held.

@@ -139,7 +139,7 @@ impl NodeRef {
         let stands = state.deadline != Instant::NEVER && state.request().is_none() && state.life != Life::Closed;
         // Scopes that are opened from here on inherit the flag; those that are there are told below. The flag is set
         // under the lock, so there is no third sort.
-        let is_news = stands && self.flag(TIMED) && !state.children.is_empty();
+        let is_news = stands && !self.flagged(TIMED) && self.flag(TIMED) && !state.children.is_empty();
         let earliest = self.arm_in(state);
         if is_news {
             // Down to full shields, which no deadline from outside concerns, and to scopes that have it, since all below

@@ -175,15 +175,14 @@ fn deliver<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
 /// Drops the body with the scope as current scope (L38). A panic of a destructor is one of the body, and is recorded
 /// (L32).
 pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
-    if let Err(payload) = frames::enter(node, || body.clear()) {
-        node.panicked(payload);
-    }
+    frames::enter(node, || body.clear()).unwrap_or_else(|payload| node.panicked(payload));
 }
 
 impl NodeRef {
     /// Returns whether the body may be dropped where it waits. Not if it is merely `CANCELLED`: until all others of the
     /// request are marked, that may not be seen (L11). But what was given up goes as a branch of `select!` does, which is
     /// no consequence of a request (L12.6).
+    #[inline]
     fn may_be_delivered(&self) -> bool {
         self.flagged(PROPAGATED | GIVEN_UP)
     }
@@ -472,9 +471,7 @@ impl NodeRef {
             // It is over; or it is dropped here, without the lock.
             over => {
                 drop(state);
-                if let Err(payload) = over {
-                    self.panicked(payload);
-                }
+                over.err().into_iter().for_each(|payload| self.panicked(payload));
                 true
             }
         }

@@ -110,10 +110,6 @@ pub(crate) const DAEMON: u32 = 1 << 4;
 /// changed, which is the one that counts for the parent.
 pub(crate) const ORPHAN: u32 = 1 << 12;
 
-/// How a task has ended, for its handle: the number of its `TaskStatus`, and nothing of it as long as it has not. Of a root,
-/// that its tree has ended. Set once, by `set_outcome` under the node's lock, and never for other kinds.
-pub(crate) const ENDED: u32 = 0b111 << 29;
-
 /// Whoever polls the scope, or one around it in the same body, has cancelled it through its future, and wants nothing more
 /// of it: it is polled no more, but for what is inside (L12.6).
 /// Set by `ScopeFuture::cancel`, before its request.

@@ -115,8 +115,8 @@ impl Drop for Job {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.0, Work::Over) {
             Work::Over => {}
-            // Closed by a shut-down: there is nothing left to lose.
-            Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => {}
+            // Closed by a shut-down: at the most the body is left, if that came at the end of its last poll.
+            Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => node.abandon_body(),
             // L26, L30.4: the task is lost as by foreign code.
             Work::Task(node) => abandon::driver_dropped(&node, || node.abandon_body()),
             Work::Sentinel(tree) => tree.upgrade().iter().for_each(|tree| tree.host_is_gone()),

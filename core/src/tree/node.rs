@@ -34,7 +34,7 @@ use std::time::Duration;
 use super::binding::Binding;
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Children;
-use super::flags::{ABANDONED, CANCELLED, ENDED, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
+use super::flags::{ABANDONED, CANCELLED, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
 use super::panic::Payload;
 use super::polled::Polled;
 use super::shared::Tree;
@@ -174,6 +174,9 @@ pub(crate) struct Node {
     /// The number of the request by which the code directly inside became cancelled. 0 if it is not cancelled, or was
     /// opened in cancelled code: nothing was given to that before (L14). Stored once, before `CANCELLED` is set.
     pub(super) cancelled_by: AtomicU32,
+    /// How a task has ended, for its handle: the number of its `TaskStatus`, and 0 as long as it has not. Of a root, that its
+    /// tree has ended. Set once, by `set_outcome` under the node's lock, and never for other kinds.
+    pub(super) ended: AtomicU8,
     /// How many requests had been made in the tree when the task ended: see `ended_before`. Stored before the
     /// outcome, and valid with it.
     pub(super) ended_after: AtomicU32,
@@ -508,6 +511,7 @@ impl Node {
             polled: Polled::never(),
             given: AtomicBool::new(false),
             cancelled_by: AtomicU32::new(0),
+            ended: AtomicU8::new(0),
             ended_after: AtomicU32::new(0),
             job_waker: OnceLock::new(),
             waits: AtomicBool::new(false),
@@ -603,8 +607,9 @@ impl Node {
     #[inline]
     pub(crate) fn outcome(&self) -> Option<TaskStatus> {
         use TaskStatus::{Cancelled, Failed, Finished, Panicked};
-        let number = self.flags_of(ENDED) >> ENDED.trailing_zeros();
-        [Finished, Cancelled, Failed, Panicked].into_iter().find(|status| *status as u32 == number)
+        // Ordering: pairs with the store in `set_outcome`.
+        let number = self.ended.load(Ordering::Acquire);
+        [Finished, Cancelled, Failed, Panicked].into_iter().find(|status| *status as u8 == number)
     }
 
     /// Returns whether the scope was closed because its host, or the runtime, is gone (L30).

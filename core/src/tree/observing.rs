@@ -60,15 +60,17 @@ pub(crate) fn ended(node: &NodeRef) {
 /// told.
 #[inline]
 pub(crate) fn poll(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-    let Some(tree) = node.tree().filter(|_| node.flagged(FOLLOWED_TASKS)) else { return poll() };
-    task(node, TaskEvent::PollBegins);
-    let begin = tree.now();
+    let tree = node.tree().filter(|_| node.flagged(FOLLOWED_TASKS));
+    let begun = tree.inspect(|_| task(node, TaskEvent::PollBegins)).map(|tree| tree.now());
+    // In one place, so that it is compiled into the caller.
     let poll = poll();
-    let end = tree.now();
-    let cancelled_for = asked_at(node).map(|asked| end - asked);
-    task(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
-    if poll.is_ready() {
-        ended(node);
+    if let Some((tree, begun)) = tree.zip(begun) {
+        let end = tree.now();
+        let cancelled_for = asked_at(node).map(|asked| end - asked);
+        task(node, TaskEvent::PollEnds { took: end - begun, cancelled_for });
+        if poll.is_ready() {
+            ended(node);
+        }
     }
     poll
 }

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::closing::ClosedNode;
-use super::flags::{ENDED, LOCAL, UNWANTED};
+use super::flags::{LOCAL, UNWANTED};
 use super::node::{Attachment, Kind, Node, NodeRef, Place};
 use super::observing;
 use super::panic::catch_drop;
@@ -72,13 +72,14 @@ impl Head for Node {
 }
 
 impl NodeRef {
-    /// Does as [`attached`](NodeRef::attached), for a task with its body, in the place of which its value will be.
+    /// Does as [`attached`](NodeRef::attached), for a task with its body, in the place of which its value will be. Returns
+    /// three references: for its nursery, its job and its handle.
     #[inline]
-    pub(crate) fn task<B>(place: Attachment, origin: Origin, body: B) -> Self
+    pub(crate) fn task<B>(place: Attachment, origin: Origin, body: B) -> [Self; 3]
     where
         B: Erase<dyn RunTask> + Send + 'static,
     {
-        NodeRef(BlockRef::with_body(Node::new(Kind::Task, origin, Some(place), |_| {}), (), body))
+        BlockRef::with_body(Node::new(Kind::Task, origin, Some(place), |_| {}), body).map(NodeRef)
     }
 
     /// Polls a task for one turn, for the job that the runtime polls; ready when the task has ended. No lock may be
@@ -97,7 +98,8 @@ impl NodeRef {
                 self.finish_task(task, closed);
                 return Poll::Ready(());
             }
-            // Torn down during this poll: the thread that did so has left the body to this one.
+            // Torn down during this poll: the thread that did so has left the body to this one. Or while it was being put
+            // back: then the job is woken, and finds its scope Closed in its next poll; or is dropped with its host.
             let Some(mut unwanted) = task.put_back() else { return Poll::Pending };
             unwanted.body().abandon(self);
             Poll::Ready(())
@@ -107,8 +109,9 @@ impl NodeRef {
     /// Ends a task whose scope is Closed. Out of line: each turn of a task is what comes before.
     #[inline(never)]
     fn finish_task(&self, mut task: BodyGuard<'_, Node>, mut closed: ClosedNode) {
-        // Torn down during this poll: then its handle was told already that it was cancelled, and the nursery is gone.
-        if !task.is_wanted() {
+        // Torn down during this poll, before it was closed here: its handle is told that it was cancelled, and the nursery is
+        // gone.
+        if self.is_shut_down() {
             return task.body().abandon(self);
         }
         let Some(place) = closed.place.take() else { unreachable!("a task has a parent") };
@@ -148,9 +151,7 @@ impl NodeRef {
     /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon
     /// as that poll returns. Of tasks of a runtime only: others have none in their block.
     pub(super) fn abandon_body(&self) {
-        if let Some(mut task) = self.0.discard_body() {
-            task.body().abandon(self);
-        }
+        self.0.discard_body().into_iter().for_each(|mut task| task.body().abandon(self));
     }
 
     /// Polls for the end of the task. If it has not ended, whoever polls this is woken when it has. One waker is
@@ -196,9 +197,7 @@ impl NodeRef {
             catch_drop(self.0.discard_body());
         }
         self.leave(place);
-        if let Some(joiner) = joiner {
-            waking::wake_for(self, || joiner.wake());
-        }
+        joiner.into_iter().for_each(|joiner| waking::wake_for(self, || joiner.wake()));
     }
 
     /// Sets the outcome, unless it is set (by a shut-down, say), and notes which requests came before it. Returns the
@@ -208,11 +207,10 @@ impl NodeRef {
         if self.outcome().is_some() {
             return None;
         }
-        if let Some(tree) = self.tree() {
-            // Ordering: published with the outcome. The load pairs with `next_request`.
-            self.ended_after.store(tree.requests.load(Ordering::Acquire), Ordering::Relaxed);
-        }
-        self.flag((status as u32) << ENDED.trailing_zeros());
+        // Ordering: published with the outcome. The load pairs with `next_request`.
+        let requests = self.tree().map_or(0, |tree| tree.requests.load(Ordering::Acquire));
+        self.ended_after.store(requests, Ordering::Relaxed);
+        self.ended.store(status as u8, Ordering::Release);
         state.joiner.take()
     }
 
@@ -241,9 +239,8 @@ impl NodeRef {
         if self.kind != Kind::Task {
             return;
         }
-        if let Some(joiner) = self.set_outcome(TaskStatus::Cancelled) {
-            waking::wake_for(self, || joiner.wake());
-        }
+        let joiner = self.set_outcome(TaskStatus::Cancelled);
+        joiner.into_iter().for_each(|joiner| waking::wake_for(self, || joiner.wake()));
         if !self.flagged(LOCAL) {
             observing::ended(self);
         }

@@ -10,7 +10,7 @@
 //!
 //! 1. `BodyState::try_use`: the caller has the guard
 //! 2. `BodyState::discard`; the caller gets the guard only if the body was idle
-//! 3. `BodyState::put_back`: by the owner of the guard
+//! 3. `BodyState::put_back`: by the owner of the guard; a discard between its two steps is undone
 //! 4. the guard is dropped, and the body with it (`BodyState::absent_when_dropped`); a block without a body begins here
 #![forbid(unsafe_code)]
 
@@ -66,24 +66,27 @@ impl BodyState {
         self.0.compare_exchange(IDLE, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Makes the body unwanted, if there is one. Returns whether it was idle: then the caller has it, to drop it.
+    /// Makes the body unwanted, if there is one. Returns whether it was idle: then the caller has it, to drop it. If it
+    /// was used, the mark may be lost: see `put_back`.
     pub(super) fn discard(&self) -> bool {
         let mark = |state| (state == IDLE || state == BUSY).then_some(UNWANTED);
         // Ordering: Acquire as in `try_use`, if the body is the caller's. Release, for the other case: what came
-        // before this is seen by the user, whose `put_back` or `is_wanted` acquires.
+        // before this is seen by the user, whose `put_back` acquires.
         self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, mark) == Ok(IDLE)
     }
 
-    /// Makes a body that the caller uses idle again, and returns whether it has: not if it was discarded meanwhile.
+    /// Makes a body that the caller uses idle again, and returns whether it has: not if it was discarded before.
+    ///
+    /// Two steps, and not one that is atomic, which would be 7 % of a task's turn (a floor, `tests/bench`). So a discard
+    /// between the two is undone. It has given the body to nobody, as nobody but the caller may end the use of it.
     #[inline]
     pub(super) fn put_back(&self) -> bool {
-        // Ordering: Release shows the next user what was done here; Acquire sees what came before the discard.
-        self.0.compare_exchange(BUSY, IDLE, Ordering::Release, Ordering::Acquire).is_ok()
-    }
-
-    /// Returns whether a body that the caller uses may still be put back.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.0.load(Ordering::Acquire) == BUSY
+        // Ordering: Acquire sees what came before the discard; Release shows the next user what was done here.
+        let is_wanted = self.0.load(Ordering::Acquire) == BUSY;
+        if is_wanted {
+            self.0.store(IDLE, Ordering::Release);
+        }
+        is_wanted
     }
 
     /// Returns whether there is no body; asked by the last who refers to it.

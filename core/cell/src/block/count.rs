@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) struct RefCount(AtomicU32);
 
 impl RefCount {
-    /// Counts the first reference.
-    pub(super) const fn one() -> Self {
-        RefCount(AtomicU32::new(1))
+    /// Counts the first references.
+    pub(super) const fn first(count: u32) -> Self {
+        RefCount(AtomicU32::new(count))
     }
 
     /// Returns whether there is one reference: that of the caller, if nobody else can use it meanwhile.

@@ -79,7 +79,8 @@ fn body(ended: &Arc<Count>) -> Body {
 fn block() -> (BlockRef<Counted>, Arc<Count>, Arc<Count>) {
     let (head, tail) = (Arc::default(), Arc::default());
     let counted = Counted { wakes: Count::new(0), ended: Arc::clone(&head) };
-    (BlockRef::with_body(counted, String::from("part"), body(&tail)), head, tail)
+    let [block] = BlockRef::with_body(counted, body(&tail));
+    (block, head, tail)
 }
 
 #[test]
@@ -94,6 +95,21 @@ fn a_block_ends_with_its_last_reference() {
 }
 
 #[test]
+fn a_block_begins_with_several_references() {
+    let (head, tail) = (Arc::default(), Arc::default());
+    let counted = Counted { wakes: Count::new(0), ended: Arc::clone(&head) };
+    let [mut first, second, third] = BlockRef::with_body(counted, body(&tail));
+    assert!(first.is(&second) && second.is(&third));
+    drop(second);
+    assert!(first.get_mut().is_none());
+    drop(third);
+    assert!(first.get_mut().is_some());
+    assert_eq!((head.load(SeqCst), tail.load(SeqCst)), (0, 0));
+    drop(first);
+    assert_eq!((head.load(SeqCst), tail.load(SeqCst)), (1, 1));
+}
+
+#[test]
 fn a_block_without_a_body_is_only_a_head() {
     let block = BlockRef::with_part(Counted::default(), ());
     assert!(block.try_use_body().is_none());
@@ -103,13 +119,13 @@ fn a_block_without_a_body_is_only_a_head() {
 
 #[test]
 fn a_part_is_found_by_its_type() {
-    let (block, ..) = block();
+    let block = BlockRef::with_part(Counted::default(), String::from("part"));
     assert_eq!(block.part::<String>().map(String::as_str), Some("part"));
     assert_eq!(block.part::<&str>(), None);
-    /// A part in front of the body lies where it would without the body.
+    /// Further behind the head than a part would be otherwise.
     #[repr(align(64))]
     struct Wide(u8);
-    let block = BlockRef::with_body(Counted::default(), Wide(7), body(&Arc::default()));
+    let block = BlockRef::with_part(Counted::default(), Wide(7));
     assert_eq!(block.part::<Wide>().map(|wide| (wide.0, ptr::from_ref(wide).addr() % 64)), Some((7, 0)));
 }
 
@@ -129,7 +145,6 @@ fn a_body_is_used_by_one_at_a_time_and_put_back() {
     let mut used = block.try_use_body().unwrap();
     assert_eq!(used.body().run(), 1);
     assert!(block.try_use_body().is_none());
-    assert!(used.is_wanted());
     assert!(used.put_back().is_none());
     let mut used = block.try_use_body().unwrap();
     assert_eq!(used.body().run(), 2);
@@ -151,7 +166,6 @@ fn a_body_that_is_discarded_is_dropped_by_whoever_uses_it() {
     let used = busy.try_use_body().unwrap();
     assert!(busy.discard_body().is_none());
     assert!(busy.discard_body().is_none());
-    assert!(!used.is_wanted());
     let mut back = used.put_back().expect("it is not wanted");
     assert_eq!(back.body().run(), 1);
     assert_eq!(tail.load(SeqCst), 0);
@@ -164,7 +178,7 @@ fn a_body_that_panics_as_it_is_dropped_is_gone() {
     let tail = Arc::default();
     let mut panicking = body(&tail);
     panicking.panics = true;
-    let block = BlockRef::with_body(Counted::default(), (), panicking);
+    let [block] = BlockRef::with_body(Counted::default(), panicking);
     let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(block.discard_body())));
     assert!(dropped.is_err());
     assert!(block.try_use_body().is_none());

@@ -54,11 +54,11 @@ impl Nursery {
         let place = children.vacant_entry();
         let child =
             Child { nursery: self.clone(), slot: place.key(), ended: AtomicBool::new(false), joiner: Mutex::new(None) };
-        let block = BlockRef::with_body(child, (), Body::Future { future });
-        place.insert(block.clone());
+        let [listed, polled, handle] = BlockRef::with_body(child, Body::Future { future });
+        place.insert(listed);
         drop(children);
-        spawn(Job(Some(block.clone())));
-        Handle(block)
+        spawn(Job(Some(polled)));
+        Handle(handle)
     }
 }
 
