@@ -41,5 +41,6 @@ pub mod tasks;
 pub mod threads;
 pub mod values;
 
+pub use groups::probe::timers_are_late;
 pub use harness::{check, check_beside};
 pub use running::witness::computing_passes_time_by;

@@ -39,6 +39,8 @@ pub struct Builder {
     pub(crate) step_limit: u64,
     pub(crate) time_limit: Duration,
     pub(crate) spurious: f64,
+    /// How late the timers of trees fire at the most.
+    pub(crate) lateness: Duration,
     /// The shortest and the longest that a blocking job takes.
     pub(crate) blocking_time: (Duration, Duration),
     /// How long to wait, really, for other threads; zero if blocking jobs run on the thread of the simulation.
@@ -59,6 +61,7 @@ impl Builder {
             step_limit: 10_000_000,
             time_limit: Duration::MAX,
             spurious: 0.0,
+            lateness: Duration::ZERO,
             blocking_time: (Duration::ZERO, Duration::ZERO),
             patience: Duration::ZERO,
             record: false,
@@ -115,6 +118,14 @@ impl Builder {
     pub fn spurious_polls(self, probability: f64) -> Self {
         assert!((0.0..=1.0).contains(&probability), "a probability is between 0 and 1, not {probability}");
         Builder { spurious: probability, ..self }
+    }
+
+    /// How late the timers of trees fire: up to `longest` after their time, as the seed says. If not set, they are on time.
+    ///
+    /// Real runtimes are late, by a millisecond or more under load. So code may see by the clock that a deadline has passed,
+    /// whose timer has not fired. A program that relies on exact times fails with this.
+    pub fn late_timers(self, longest: Duration) -> Self {
+        Builder { lateness: longest, ..self }
     }
 
     /// How long blocking jobs take in virtual time: between `shortest` and `longest`, as the seed says. They run at the

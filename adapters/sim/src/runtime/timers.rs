@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
+use std::time::Duration;
 
 use foster::Instant;
 use foster::runtime::Timer;
@@ -143,17 +144,20 @@ impl State {
 pub(crate) struct SimTimer {
     sim: Sim,
     alarm: fn(Waker, usize) -> Alarm,
+    /// How late it may fire.
+    lateness: Duration,
     armed: Option<(Instant, u64)>,
 }
 
 impl SimTimer {
     pub(crate) fn new(sim: Sim) -> Self {
-        SimTimer { sim, alarm: Alarm::Wake, armed: None }
+        SimTimer { sim, alarm: Alarm::Wake, lateness: Duration::ZERO, armed: None }
     }
 
     /// The timer of a tree.
     pub(crate) fn of_tree(sim: Sim) -> Self {
-        SimTimer { sim, alarm: Alarm::Tree, armed: None }
+        let lateness = sim.config().lateness;
+        SimTimer { sim, alarm: Alarm::Tree, lateness, armed: None }
     }
 }
 
@@ -169,6 +173,8 @@ impl Timer for SimTimer {
             drop(state);
             waker.wake();
         } else if !state.over {
+            let late = state.choices.up_to(u64::try_from(self.lateness.as_nanos()).unwrap_or(u64::MAX - 1));
+            let at = at + Duration::from_nanos(late);
             self.armed = Some(state.timers.insert(at, (self.alarm)(waker, self.sim.group)));
             self.sim.changed(state);
         }
