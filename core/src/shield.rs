@@ -122,7 +122,9 @@ impl<F, T> fmt::Debug for Shield<F, T> {
 
 /// Waits until a scope further out has been asked to stop and only the grace holds: time to finish what is in flight.
 ///
-/// Useful inside [`graceful`]; in code that is not shielded it never returns, because such code is stopped instead.
+/// Useful inside [`graceful`]; in code that is not shielded it never returns, because such code is stopped instead. Nor
+/// does it if the request has no grace, which [`CancelScope::grace`](crate::CancelScope::grace) or
+/// [`cancel_within`](crate::ScopeHandle::cancel_within) gives it.
 ///
 /// # Cancellation
 ///

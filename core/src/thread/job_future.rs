@@ -21,6 +21,9 @@ use crate::tree::scope_future::{OwnedScope, Plain, ScopeFuture, enter_tree};
 
 /// Runs `work` on a thread that may block, and returns its result.
 ///
+/// As any future, it does nothing until it is polled: a job that is to run beside other code is awaited in
+/// `foster::combine::join`, or in a child of a nursery.
+///
 /// The job counts as a child of the scope that awaits it: it cannot be interrupted, so a cancelled caller still waits
 /// for its end, and if the returned future is dropped by foreign code, the scope around it waits in its place (law
 /// L21). Long work should ask [`thread::is_cancelled`](super::is_cancelled) now and then. A caller that is cancelled
