@@ -295,7 +295,7 @@ impl Command {
     }
 
     fn process(&self, host: Box<dyn crate::contract::Process>) -> Process {
-        Process::new(host, self.shown_program(), self.max_output, self.policy.clone())
+        Process::new(host, self.shown_program(), self.location, self.max_output, self.policy.clone())
     }
 
     fn shown_program(&self) -> String {

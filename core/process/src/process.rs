@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::mem;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,8 @@ use crate::stop::StopPolicy;
 pub(crate) struct Process {
     host: Box<dyn contract::Process>,
     program: String,
+    /// Where its command was made.
+    location: &'static Location<'static>,
     /// How much of what it writes may be captured.
     max_output: usize,
     policy: StopPolicy,
@@ -47,11 +50,13 @@ impl Process {
     pub(crate) fn new(
         host: Box<dyn contract::Process>,
         program: String,
+        location: &'static Location<'static>,
         max_output: usize,
         policy: StopPolicy,
     ) -> Self {
         let unread = Mutex::new(Some(Vec::new()));
-        Process { host, program, max_output, policy, waiting: Arc::default(), grace_ends: Mutex::new(None), unread }
+        let (waiting, grace_ends) = (Arc::default(), Mutex::new(None));
+        Process { host, program, location, max_output, policy, waiting, grace_ends, unread }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -213,7 +218,7 @@ impl Drop for Unread<'_> {
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` (process {})", self.program, self.id())
+        write!(f, "`{}` (process {}, {})", self.program, self.id(), self.location)
     }
 }
 

@@ -42,8 +42,9 @@ pub async fn n115_a_kill_after_the_grace(reports: Arc<Reports>) {
     assert!(start.elapsed() >= grace, "it was killed early");
     assert_eq!(left::children(), [] as [String; 0]);
     let [report] = <[String; 1]>::try_from(reports.take()).unwrap();
-    let start = format!("`sh` (process {}) did not stop within ", id.into_inner());
+    let start = format!("`sh` (process {}, ", id.into_inner());
     assert!(report.starts_with(&start) && report.ends_with(" of SIGTERM, and is killed"), "{report}");
+    assert!(report.contains("ending.rs:") && report.contains(") did not stop within "), "{report}");
 }
 
 /// N115, D11: the grace of the command goes before that of the scope; who stops in time is not killed, and nothing is

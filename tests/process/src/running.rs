@@ -14,6 +14,7 @@ use crate::reports::Reports;
 use foster_conformance::harness::ms;
 
 /// Returns a command that runs a script.
+#[track_caller]
 pub(crate) fn sh(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
