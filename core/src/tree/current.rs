@@ -90,13 +90,11 @@ fn promote<'a>(place: &'a CurrentFrame, outside: &'a NodeRef) -> &'a NodeRef {
 /// Called by `ScopeFuture` when its first poll was Pending, or could not be inline, and by a bracket for its release
 /// (`finalizer::begin`); the scope is not on the stack then, and the scope around it is the innermost one.
 pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Option<NodeRef> {
-    let driver = driver.cloned();
     with_scope(|parent| {
         inline.start(parent.tree());
+        let node = inline.promote(parent, driver.cloned());
         // Cancelled code opens no inline scope. So one that was polled is older than the request: its one poll is over (L12).
-        let more_steps = if driver.is_none() { parent.polled.more_steps() } else { 0 };
-        let node = inline.promote(parent, driver);
-        node.polled.judge(2 + more_steps);
+        node.polled.judge(2 + if driver.is_none() { parent.polled.more_steps() } else { 0 });
         observing::opened(&node);
         node
     })
