@@ -33,7 +33,7 @@ fn the_runtime_is_small_and_uses_no_tool() {
     assert_eq!(tests_beside(&source.join("runtime")), ["choices/tests.rs"]);
     let start = lines(&source.join("builder.rs")).len();
     println!("{} lines, and {start} to set it up and start it", runtime.len());
-    assert!((1_000..=1_420).contains(&runtime.len()), "{} lines", runtime.len());
+    assert!((1_000..=1_430).contains(&runtime.len()), "{} lines", runtime.len());
     assert!(start <= 210, "{start} lines");
     for line in runtime.iter().filter(|line| line.trim_start().starts_with("use crate::")) {
         assert!(
