@@ -28,7 +28,7 @@ where
 
 foster_conformance::suite!(late);
 
-/// How late a timer is at the most.
+/// A timer is late, by the seed, and by no more than it may be.
 #[test]
 fn timers_are_late() {
     let slept = |seed| {

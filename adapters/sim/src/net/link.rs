@@ -211,14 +211,14 @@ impl Links {
         if choices.chance(link.loss) {
             return Fate::Lost(Loss::Link);
         }
-        let mut arrives = leaves + link.latency + up_to(link.jitter, choices);
+        let mut arrives = leaves + link.latency + choices.time_up_to(link.jitter);
         let mut again = None;
         if packet.is_datagram() {
             if choices.chance(link.reordering) {
-                arrives += up_to(link.latency * 3, choices);
+                arrives += choices.time_up_to(link.latency * 3);
             }
             if choices.chance(link.duplication) {
-                again = Some(arrives + up_to(link.slowest(), choices) + delay);
+                again = Some(arrives + choices.time_up_to(link.slowest()) + delay);
             }
             arrives += delay;
         } else {
@@ -228,8 +228,4 @@ impl Links {
         }
         Fate::Arrives { at: arrives, again, cuts: way.cuts }
     }
-}
-
-fn up_to(most: Duration, choices: &mut Choices) -> Duration {
-    Duration::from_nanos(choices.up_to(u64::try_from(most.as_nanos()).unwrap_or(u64::MAX - 1)))
 }

@@ -23,8 +23,7 @@ impl Sim {
         }
         let (shortest, longest) = self.config().blocking_time;
         let added = self.add(Body::Work(work), |state, key| {
-            let spread = u64::try_from((longest - shortest).as_nanos()).unwrap_or(u64::MAX);
-            let by_seed = shortest + Duration::from_nanos(state.choices.up_to(spread));
+            let by_seed = shortest + state.choices.time_up_to(longest - shortest);
             let takes = state.next_blocking.take().unwrap_or(by_seed);
             if takes > Duration::ZERO {
                 let ends = state.now + takes;

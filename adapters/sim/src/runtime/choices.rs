@@ -6,6 +6,7 @@
 //! that list, and to shrink one is to take entries off it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// How many of the runnable tasks [`Policy::Pct`] compares.
 const WINDOW: usize = 64;
@@ -125,6 +126,11 @@ impl Choices {
     pub(crate) fn up_to(&mut self, most: u64) -> u64 {
         let alternatives = most.saturating_add(1);
         self.choose(alternatives, |this| this.rng.below(alternatives))
+    }
+
+    /// Picks a time up to `longest`, to the nanosecond.
+    pub(crate) fn time_up_to(&mut self, longest: Duration) -> Duration {
+        Duration::from_nanos(self.up_to(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// Decides for a yes with probability `yes`, whatever the policy.

@@ -173,9 +173,8 @@ impl Timer for SimTimer {
             drop(state);
             waker.wake();
         } else if !state.over {
-            let late = state.choices.up_to(u64::try_from(self.lateness.as_nanos()).unwrap_or(u64::MAX - 1));
-            self.armed =
-                Some(state.timers.insert(at + Duration::from_nanos(late), (self.alarm)(waker, self.sim.group)));
+            let at = at + state.choices.time_up_to(self.lateness);
+            self.armed = Some(state.timers.insert(at, (self.alarm)(waker, self.sim.group)));
             self.sim.changed(state);
         }
     }
