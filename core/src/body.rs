@@ -60,6 +60,7 @@ impl<F, R, V> BodyState<F, R, V> {
     }
 
     /// Returns the output, if the body has left one; whatever else is there is dropped.
+    #[inline]
     pub(crate) fn take(mut self: Pin<&mut Self>) -> Option<R> {
         let output = match self.as_mut().project() {
             BodyStateProj::Output { output } => output.take(),
@@ -84,6 +85,7 @@ impl<F, R, V> BodyState<F, R, V> {
 }
 
 impl<F: Future<Output = R>, R, V> Body for BodyState<F, R, V> {
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.as_mut().project() {
             BodyStateProj::Future { future } => match future.poll(cx) {

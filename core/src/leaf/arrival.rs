@@ -31,7 +31,11 @@ fn arrive_slowly(what: &'static str, asks: bool, cx: &Context<'_>) -> Arrival {
     if let Some(node) = &noted {
         node.lock().cold_mut().waits_for.push(what);
     }
-    Arrival { stops: asks && stops_here(cx), noted: noted.is_some() }
+    let stops = asks && current::is_cancelled_slowly();
+    if stops {
+        wakes_at_the_end(cx);
+    }
+    Arrival { stops, noted: noted.is_some() }
 }
 
 /// Returns whether the running code is cancelled (law L9), for an operation that stops in that case, although it has passed

@@ -23,7 +23,7 @@ use crate::reason::{Origin, Reason, ReasonKind};
 
 pub(crate) use super::frames::{DEFAULT_ROOT, depth, enter, enter_inline, innermost, is_inside, with_tree};
 pub(crate) use super::no_context::no_context_for;
-pub(crate) use cancelled::{is_cancelled, is_clear, is_known_to_be_cancelled, is_watched};
+pub(crate) use cancelled::{is_cancelled, is_cancelled_slowly, is_clear, is_known_to_be_cancelled, is_watched};
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree. No lock may be held.
 pub(crate) fn try_scope() -> Option<NodeRef> {

@@ -6,7 +6,8 @@
 use crate::Instant;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED};
-use crate::tree::frames::{node, node_of, node_or_default, node_or_parts, with_current};
+use crate::tree::frames::{CurrentFrame, node, node_of, node_or_default, node_or_parts, with_current};
+use crate::tree::inline::InlineScope;
 
 /// Returns whether nobody watches, and no request nor deadline is anywhere near: the answer is "not cancelled" then,
 /// without a look further out. False in an inline scope, which has no flags, and outside of any tree.
@@ -25,7 +26,38 @@ pub(crate) fn is_watched() -> bool {
 /// cancelled.
 #[inline]
 pub(crate) fn is_cancelled() -> bool {
-    !is_clear() && is_cancelled_slowly(true)
+    !is_clear() && is_cancelled_slowly()
+}
+
+/// Does the rest of `is_cancelled`: from the innermost frame outwards, through inline scopes, whose deadlines are
+/// compared with the clock here, to the first scope with a node, whose flags tell of all that is further out. It stops
+/// at an inline full shield: what is outside of that does not count.
+pub(crate) fn is_cancelled_slowly() -> bool {
+    with_current(|top| {
+        let (mut over, mut now) = (false, None);
+        let mut next = top;
+        while let Some(frame) = next {
+            let kept = match node_or_parts(frame) {
+                Ok(node) => return over || node.is_cancelled(),
+                Err(inline) => inline,
+            };
+            // All inline scopes whose time is over are noted as that, up to a shield: so a promotion that comes later
+            // requests them at once, by the same look at the clock.
+            let mut inline = kept.get();
+            if inline.deadline != Instant::NEVER && !inline.over {
+                // One look at the clock for all of them: of two deadlines of the same instant neither is found
+                // without the other.
+                now = now.or_else(|| node_or_default(top)?.tree().map(|tree| tree.now()));
+                if now.is_some_and(|now| inline.deadline <= now) {
+                    inline.over = true;
+                    kept.set(inline);
+                }
+            }
+            over |= inline.over;
+            next = beyond(frame, inline);
+        }
+        over
+    })
 }
 
 /// Returns whether a request is known to have reached the code that is running now: as [`is_cancelled`], but by what is
@@ -33,41 +65,21 @@ pub(crate) fn is_cancelled() -> bool {
 /// that lock was taken by another thread is found (L14).
 #[inline]
 pub(crate) fn is_known_to_be_cancelled() -> bool {
-    !is_clear() && is_cancelled_slowly(false)
-}
-
-/// Does the rest of `is_cancelled`: from the innermost frame outwards, through inline scopes, whose deadlines are
-/// compared with the clock here, to the first scope with a node, whose flags tell of all that is further out. It stops
-/// at an inline full shield: what is outside of that does not count. If it does not go `by_clock`, nothing is compared.
-fn is_cancelled_slowly(by_clock: bool) -> bool {
-    with_current(|top| {
-        let (mut over, mut now) = (false, None);
+    !is_clear() && with_current(|top| {
         let mut next = top;
         while let Some(frame) = next {
-            let kept = match node_or_parts(frame) {
-                Ok(node) => return over || if by_clock { node.is_cancelled() } else { node.flagged(CANCELLED) },
-                Err(inline) => inline,
-            };
-            // All inline scopes whose time is over are noted as that, up to a shield: so a promotion that comes later
-            // requests them at once, by the same look at the clock.
-            let mut inline = kept.get();
-            over |= inline.over;
-            if by_clock && inline.deadline != Instant::NEVER {
-                // One look at the clock for all of them: of two deadlines of the same instant neither is found
-                // without the other.
-                now = now.or_else(|| node_or_default(top)?.tree().map(|tree| tree.now()));
-                if now.is_some_and(|now| inline.deadline <= now) {
-                    inline.over = true;
-                    kept.set(inline);
-                    over = true;
-                }
+            match node_or_parts(frame) {
+                Ok(node) => return node.flagged(CANCELLED),
+                Err(inline) if inline.get().over => return true,
+                Err(inline) => next = beyond(frame, inline.get()),
             }
-            // The shield's own deadline counts for the code in it, and was compared above (L20).
-            if inline.kind.shield() == ShieldLevel::Full {
-                return over;
-            }
-            next = frame.parent();
         }
-        over
+        false
     })
+}
+
+/// Returns the frame further out, unless an inline scope keeps out what is there. Its own deadline counts for the code in
+/// it (L20).
+fn beyond(frame: &CurrentFrame, inline: InlineScope) -> Option<&CurrentFrame> {
+    frame.parent().filter(|_| inline.kind.shield() != ShieldLevel::Full)
 }
