@@ -60,7 +60,8 @@ pub fn report(error: &dyn Debug, kind: OrphanKind) {
 pub struct KeptPanic {
     // In a mutex for `Sync` only: a payload is not.
     payload: Mutex<Option<Payload>>,
-    scope: Option<NodeRef>,
+    // The scope in which it was caught, and those around it then: one that has ended does not know them any more.
+    scopes: Vec<NodeRef>,
 }
 
 impl KeptPanic {
@@ -68,7 +69,8 @@ impl KeptPanic {
     #[must_use = "dropped, it fails the scope around"]
     pub fn new(payload: Payload) -> Self {
         let scope = if current::depth() > 0 { current::try_scope() } else { None };
-        KeptPanic { payload: Mutex::new(Some(payload)), scope }
+        let scopes = scope.iter().flat_map(NodeRef::and_above).collect();
+        KeptPanic { payload: Mutex::new(Some(payload)), scopes }
     }
 
     /// Resumes the panic.
@@ -87,11 +89,9 @@ impl KeptPanic {
 impl Drop for KeptPanic {
     fn drop(&mut self) {
         let mut payload = self.take();
-        let mut next = self.scope.take();
-        while let Some(scope) = next {
+        for scope in &self.scopes {
             let Some(panic) = payload.take() else { break };
             payload = scope.panicked_if_awaited(panic).err();
-            next = scope.parent();
         }
         drop_payload(payload);
     }

@@ -243,7 +243,7 @@ impl Sleep {
         let code = current::waiting_code();
         let Some(tree) = current::tree() else { current::no_context_for("`sleep`") };
         let sleeper = Sleeper::new(cx.waker(), code);
-        let (key, arms) = tree.timers.insert(at, Target::Sleep(sleeper));
+        let (key, arms) = tree.timers.insert(at, |key| (Target::Sleep(sleeper), key));
         // Before the timer is armed, which may wake inline, and may panic.
         self.state = State::Armed { at, key, tree: tree.clone() };
         if arms {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use foster::channel::bounded;
 use foster::checkpoint_if_cancelled;
 use foster::cleanup::defer_within;
 use foster::error::JoinError;
@@ -18,7 +19,7 @@ use foster::{
 
 use crate::harness::ms;
 use crate::running::witness::{
-    Flag, LONG, Log, Shared, assert_elapsed, be_busy, both, counted, hold, on_drop, time_is_virtual,
+    Flag, LONG, Log, Shared, assert_elapsed, be_busy, both, counted, hold, on_drop, time_is_virtual, until,
 };
 
 /// B036, L3: a deadline of a scope that has been left, or that is never entered, cancels nobody and leaves no timer.
@@ -50,6 +51,30 @@ pub async fn a_deadline_moved_forward_fires_by_itself() {
     });
     assert_eq!(outcome.await.map(|_| ()).unwrap_err().reason().kind(), ReasonKind::Deadline);
     assert_elapsed(start, ms(4));
+}
+
+/// L8, L14: moved into the past it is a request before that returns, also while the host's timer is due for something
+/// earlier: what is sent after it goes to the next receiver.
+pub async fn what_is_sent_after_a_deadline_was_moved_into_the_past_goes_to_others() {
+    let past = Instant::now();
+    let Ok(()) = nursery(async |n: Nursery| {
+        let (tx, rx) = bounded(1);
+        let mut scope = CancelScope::new().deadline_after(LONG);
+        let handle = scope.handle();
+        let first = rx.clone();
+        let cut = n.spawn(async move { Ok(scope.run(async { first.recv().await }).await) });
+        until(|| tx.statistics().waiting_receivers == 1).await;
+        let second = n.spawn(async move { Ok(rx.recv().await) });
+        until(|| tx.statistics().waiting_receivers == 2).await;
+        n.spawn(sleep(ms(1)));
+        sleep(Duration::ZERO).await;
+        be_busy(ms(3));
+        assert!(handle.set_deadline(past));
+        tx.try_send("job").expect("there is room");
+        assert_eq!(second.await.unwrap(), Ok("job"));
+        assert_eq!(cut.await.unwrap().unwrap_err().reason().kind(), ReasonKind::Deadline);
+    })
+    .await;
 }
 
 /// B037, L8: moved into the past it fires at once, also while the body is blocked already.
@@ -984,6 +1009,7 @@ macro_rules! deadlines_suite {
             a_deadline_that_is_not_in_force_does_nothing,
             a_deadline_moved_forward_fires_by_itself,
             a_deadline_moved_into_the_past_fires_at_once,
+            what_is_sent_after_a_deadline_was_moved_into_the_past_goes_to_others,
             a_deadline_moved_back_does_not_fire_at_its_old_time,
             a_deadline_moved_before_entry_is_the_one_that_counts,
             the_last_limit_set_before_entry_counts,

@@ -3,20 +3,28 @@
 
 mod unwinding;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_lite::future::or;
+
+use foster::combine::race;
 use foster::error::JoinError;
 use foster::nursery::TaskStatus;
 use foster::observer::{HostDropped, Observer, Orphan, OrphanKind};
 use foster::runtime::root;
 use foster::sync::CapacityLimiter;
 use foster::thread::{to_thread_abandon, try_to_thread};
-use foster::{CancelScope, Nursery, checkpoint, defer, is_cancelled, nursery, shield, sleep, sleep_forever, to_thread};
+use foster::{
+    CancelScope, Nursery, checkpoint, defer, is_cancelled, move_on_after, nursery, shield, sleep, sleep_forever,
+    to_thread,
+};
 
 use crate::groups::both::both;
 use crate::groups::probe::{Count, Finally, Log, caught, crash, lingering, observed, runtime, text};
 use crate::harness::ms;
+use crate::running::witness::LONG;
 
 pub use unwinding::*;
 
@@ -462,6 +470,24 @@ pub async fn a_panic_of_what_another_thread_spawned_ends_the_nursery() {
     assert_eq!((dropped.value(), passed.value()), (1, 0));
 }
 
+/// L29, L35: a panic that a combinator keeps until the others have ended, and is dropped with, fails the scope around: if
+/// that in which it was caught has ended by then, the next one further out.
+pub async fn a_panic_that_a_combinator_keeps_is_not_lost_with_the_scope_it_was_caught_in() {
+    let outcome = caught(CancelScope::new().run(async {
+        let mut two = Box::pin(race((shield(sleep_forever()), async {
+            sleep(ms(1)).await;
+            crash("kept");
+            pending().await
+        })));
+        // Two scopes end by themselves, and know nothing more of what is around them.
+        let polled = async { move_on_after(LONG, or(async { _ = two.as_mut().await }, sleep(ms(4)))).await };
+        assert_eq!(move_on_after(LONG, polled).await, Some(Some(())));
+        drop(two);
+        sleep_forever().await;
+    }));
+    assert_eq!(text(&*outcome.await.unwrap_err()), "kept");
+}
+
 /// Lists the behaviours of this section.
 #[doc(hidden)]
 #[macro_export]
@@ -509,6 +535,7 @@ macro_rules! panics_suite {
             a_panic_in_a_childs_blocking_job_fails_the_nursery,
             a_panic_in_a_job_beats_the_cancel,
             a_panic_of_what_another_thread_spawned_ends_the_nursery,
+            a_panic_that_a_combinator_keeps_is_not_lost_with_the_scope_it_was_caught_in,
             inner_scopes_of_a_panicking_body_are_finished,
             inner_scopes_of_a_panicking_local_body_are_finished,
             a_destructor_of_an_unpolled_child_may_panic,

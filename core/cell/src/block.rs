@@ -119,12 +119,11 @@ impl<H: Head, S: Send + Sync + 'static, B: Erase<H::Body> + Send + 'static> Bloc
     const TABLE: Table<H> =
         Table { part: TypeId::of::<S>, free: Self::free, body: Self::body, drop_body: Self::drop_body };
 
-    /// Makes a block, and its first references. The one place where it is done: here its types meet their table.
-    fn make<const N: usize>(state: BodyState, head: H, part: S, body: B) -> [BlockRef<H>; N] {
-        let start = Start { count: RefCount::first(N as u32), body: state, table: const { &Self::TABLE }, head };
+    /// Makes a block, and its first reference. The one place where it is done: here its types meet their table.
+    fn make(state: BodyState, head: H, part: S, body: B) -> BlockRef<H> {
+        let start = Start { count: RefCount::first(), body: state, table: const { &Self::TABLE }, head };
         let block = Box::new(Block { start, part, body: UnsafeCell::new(ManuallyDrop::new(body)) });
-        let start = NonNull::from(Box::leak(block)).cast();
-        [(); N].map(|()| BlockRef(start))
+        BlockRef(NonNull::from(Box::leak(block)).cast())
     }
 
     /// Frees the head, the part and the memory. The caller: nobody refers to the block any more, and it is of this
@@ -155,16 +154,23 @@ impl<H: Head, S: Send + Sync + 'static, B: Erase<H::Body> + Send + 'static> Bloc
 }
 
 impl<H: Head> BlockRef<H> {
-    /// Makes a block with a head and an idle body, and as many references to it as are wanted: to clone the first one would
-    /// take an atomic step for each of the others.
-    pub fn with_body<const N: usize>(head: H, body: impl Erase<H::Body> + Send + 'static) -> [Self; N] {
+    /// Makes a block with a head and an idle body.
+    pub fn with_body(head: H, body: impl Erase<H::Body> + Send + 'static) -> Self {
         Block::make(BodyState::idle(), head, (), body)
     }
 
     /// Makes a block with a head and a part, and without a body.
     pub fn with_part(head: H, part: impl Send + Sync + 'static) -> Self {
-        let [block] = Block::make(BodyState::absent(), head, part, NoBody);
-        block
+        Block::make(BodyState::absent(), head, part, NoBody)
+    }
+
+    /// Returns so many references in the place of this one, which has to be the only one: to clone it would take an atomic
+    /// step for each.
+    #[inline]
+    pub fn split<const N: usize>(self) -> [Self; N] {
+        let this = ManuallyDrop::new(self);
+        this.start().count.split(N as u32);
+        [(); N].map(|()| BlockRef(this.0))
     }
 
     /// Returns what is there whatever the types are.
@@ -329,12 +335,9 @@ impl<H: Head> BodyGuard<'_, H> {
     /// caller to drop it.
     #[inline]
     pub fn put_back(self) -> Option<Self> {
-        if !self.0.start().body.put_back() {
-            return Some(self);
-        }
-        // Its drop would drop the body, which is not this guard's any more: another thread may have it by now.
-        std::mem::forget(self);
-        None
+        // Its drop would drop the body, which is not this guard's any more once it is idle: another thread may have it.
+        let this = ManuallyDrop::new(self);
+        (!this.0.start().body.put_back()).then(|| ManuallyDrop::into_inner(this))
     }
 }
 

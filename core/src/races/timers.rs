@@ -155,7 +155,8 @@ struct Entry {
 fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
     let fired = Count::default();
     let waker = Waker::from(Arc::new(Counts(fired.clone())));
-    let (key, arms) = tree.timers.insert(at(nanos), Target::Sleep(Sleeper::new(&waker, WaitingCode::default())));
+    let (key, arms) =
+        tree.timers.insert(at(nanos), |key| (Target::Sleep(Sleeper::new(&waker, WaitingCode::default())), key));
     if arms {
         tree.timers.arm();
     }
@@ -208,8 +209,9 @@ fn each_timer_fires_whatever_others_come_and_go() {
             let mut key = None;
             block_on(std::future::poll_fn(|cx| {
                 let key = *key.get_or_insert_with(|| {
-                    let (key, arms) =
-                        tree.timers.insert(until, Target::Sleep(Sleeper::new(cx.waker(), WaitingCode::default())));
+                    let (key, arms) = tree
+                        .timers
+                        .insert(until, |key| (Target::Sleep(Sleeper::new(cx.waker(), WaitingCode::default())), key));
                     if arms {
                         tree.timers.arm();
                     }

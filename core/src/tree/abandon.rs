@@ -149,11 +149,9 @@ fn goes_with_its_parent(node: &NodeRef) -> bool {
     if !node.flagged(CANCELLED) || node.kind == Kind::Task || node.flagged(ORPHAN) || node.life() != Life::Open {
         return false;
     }
-    let Some(parent) = node.parent().filter(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open) else {
-        return false;
-    };
+    let delivered = node.parent().filter(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open);
     // Looked at once, for all scopes in one another; what a destructor opens meanwhile becomes an orphan.
-    parent.flagged(GOES_WHOLE) || !node.has_to_end()
+    delivered.is_some_and(|parent| parent.flagged(GOES_WHOLE) || !node.has_to_end())
 }
 
 /// Abandons the children of a local nursery that are still here: they are driven by its future, and were forgotten

@@ -161,9 +161,7 @@ impl<N: Clone + PartialEq> Children<N> {
     /// Ends that: the `start` was answered, or never will be.
     pub(crate) fn remove_pending(&mut self) {
         // Not counted any more if the host was dropped meanwhile, with which all of this went (L30).
-        if let Some(more) = &mut self.more {
-            more.pending = more.pending.saturating_sub(1);
-        }
+        self.more.iter_mut().for_each(|more| more.pending = more.pending.saturating_sub(1));
     }
 
     /// Returns whether there is something to wait for, and nothing but daemons (L24).

@@ -44,7 +44,9 @@ impl NodeRef {
         state.life = Life::Closed;
         // An abandoned scope may be closed while a body that has escaped opens something in it (L28).
         debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
-        let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place: state.place.clone() };
+        // Nobody goes up from a scope that ends by itself: it gives up its place, so that the parent is not counted twice.
+        let place = if self.flagged(CANCELLED | ABANDONED) { state.place.clone() } else { state.place.take() };
+        let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place };
         let inherited = state.inherited;
         // Taken out here, and dropped where the lock is released. Nobody is woken by the waker: whoever closes a scope is
         // its driver, or wakes that driver itself. A scoped value is user code. The timer is removed although it would find

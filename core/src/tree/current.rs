@@ -16,7 +16,7 @@ use super::frames::{CurrentFrame, node_of, node_or_default, node_or_parts, with_
 use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
 use super::observing;
-use super::shared::Tree;
+use super::shared::{Target, Tree};
 use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
@@ -44,19 +44,30 @@ impl InlineScope {
     /// has polled it; none while it is being polled, when its driver registers at the end of that poll. No lock may
     /// be held.
     ///
-    /// The parent's lock, under which the node is made and listed (Invariant 2), with the waker in it: a request that
-    /// comes right after that finds it. Then, for a deadline, the node's.
+    /// The parent's lock, under which the node is made and listed (Invariant 2), with the waker in it, and the entry of its
+    /// deadline: a request that comes right after that finds them.
     fn promote(self, parent: &NodeRef, driver: Option<Waker>) -> NodeRef {
-        let node = parent.attach_to_open(Role::Inner, |place| {
-            let mut node = NodeRef::attached(place, self.kind, Origin::new(self.kind.name(), self.location));
-            node.begin(self.deadline, driver);
-            (node.clone(), node)
+        let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
+        let (node, is_earliest) = parent.attach_to_open(Role::Inner, |place| {
+            let node = NodeRef::attached(place, self.kind, Origin::new(self.kind.name(), self.location));
+            if self.deadline == Instant::NEVER {
+                let [listed, node] = node.begun(self.deadline, None, driver);
+                return (listed, (node, false));
+            }
+            let ((listed, node), is_earliest) = tree.timers.insert(self.deadline, |key| {
+                let [timed, listed, node] = node.begun(self.deadline, Some(key), driver);
+                (Target::Scope(timed), (listed, node))
+            });
+            (listed, (node, is_earliest))
         });
         node.hard_time_may_be_over();
-        if self.deadline != Instant::NEVER {
-            // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to
-            // be over costs no look at the clock here.
-            node.arm_deadline(node.lock(), self.over);
+        // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to be over
+        // costs no look at the clock here.
+        if self.over {
+            tree.fire_due();
+        }
+        if is_earliest {
+            tree.timers.arm();
         }
         node
     }
@@ -70,10 +81,8 @@ impl InlineScope {
 #[cold]
 fn promote<'a>(place: &'a CurrentFrame, outside: &'a NodeRef) -> &'a NodeRef {
     let scope = place.value();
-    let above = match place.parent() {
-        Some(outer) if node_of(outer).is_none() => promote(outer, outside),
-        _ => outside,
-    };
+    let inline = place.parent().filter(|outer| node_of(outer).is_none());
+    let above = inline.map_or(outside, |outer| promote(outer, outside));
     let Err(inline) = node_or_parts(place) else { unreachable!("the caller has found no node") };
     // A copy of the parts as they are now: a deadline that was found to be over is noted in them.
     let node = inline.get().promote(above, None);

@@ -93,7 +93,7 @@ impl NodeRef {
         }
         // One that has passed before is a request now: its grace counts from here.
         state.deadline = state.deadline.max(now);
-        self.arm_deadline(state, true);
+        self.arm_deadline(state);
     }
 
     /// Moves, sets or (with `NEVER`) removes the deadline (L8). Returns whether that was still possible: not on a
@@ -109,7 +109,7 @@ impl NodeRef {
         if let Some(cold) = &mut state.cold {
             cold.relative = None;
         }
-        self.arm_deadline(state, true);
+        self.arm_deadline(state);
         true
     }
 
@@ -123,7 +123,7 @@ impl NodeRef {
         if at != Instant::NEVER && state.life != Life::Closed {
             // The queue of timers is locked below the node (Invariant 1). Under one lock with what it is armed for, so that
             // the two belong together.
-            let (key, is_earliest) = tree.timers.insert(at, Target::Scope(self.clone()));
+            let (key, is_earliest) = tree.timers.insert(at, |key| (Target::Scope(self.clone()), key));
             (state.timer, earliest) = (Some(key), is_earliest);
         }
         drop(state);
@@ -132,9 +132,9 @@ impl NodeRef {
         earliest
     }
 
-    /// Arms the scope's timer anew, if it has a tree; takes over its lock, and releases it. With `may_be_over`, a deadline
-    /// that is over by the clock requests before this returns.
-    pub(crate) fn arm_deadline(&self, state: MutexGuard<'_, State>, may_be_over: bool) {
+    /// Arms the scope's timer anew, if it has a tree; takes over its lock, and releases it. A deadline that is over by the
+    /// clock requests before this returns.
+    pub(crate) fn arm_deadline(&self, state: MutexGuard<'_, State>) {
         let Some(tree) = self.tree() else { return };
         let stands = state.deadline != Instant::NEVER && state.request().is_none() && state.life != Life::Closed;
         // Scopes that are opened from here on inherit the flag; those that are there are told below. The flag is set
@@ -146,7 +146,7 @@ impl NodeRef {
             // those have it, too.
             self.all_below(|node| node == self || node.kind.shield() != ShieldLevel::Full && node.flag(TIMED));
         }
-        if stands && may_be_over {
+        if stands {
             tree.fire_due();
         }
         if earliest {

@@ -195,9 +195,7 @@ impl NodeRef {
         // wrote it.
         self.woken.swap(false, Ordering::AcqRel);
         let mut state = self.lock();
-        if let Some(cold) = &mut state.cold {
-            cold.waits_for.clear();
-        }
+        state.cold.iter_mut().for_each(|cold| cold.waits_for.clear());
         let inner = if self.flagged(CANCELLED) { state.children.in_window() } else { Vec::new() };
         drop(state);
         for inner in inner {
@@ -315,8 +313,7 @@ impl NodeRef {
     /// had nothing to do, and delays; it was due and passed over, and this polls again at once; or it was passed
     /// over so often in a row that it is `UNDRIVEN`, and does not delay any more.
     fn must_wait(&self) -> bool {
-        let mut wait = false;
-        let mut again = false;
+        let (mut wait, mut again) = (false, false);
         // A combinator that gives way before it has come to the scope wakes this one for that.
         let was_woken = || self.counts_wakes() && self.polled.last().is_woken(self.polled.wakes());
         let pass = if self.woken.load(Ordering::Relaxed) || was_woken() { 1 } else { UNDRIVEN / 3 };
@@ -361,9 +358,7 @@ impl NodeRef {
     /// Model: `races/scopes.rs`, `a_spawn_races_with_the_drain`.
     pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
         self.touch();
-        let mut exact = false;
-        let mut dismissed = false;
-        let mut registered = false;
+        let (mut exact, mut dismissed, mut registered) = (false, false, false);
         loop {
             let mut state = self.lock();
             if driver.is_replaced(self) {

@@ -65,9 +65,12 @@ impl Scope {
     }
 }
 
-/// Returns the node of a frame's scope; as long as that is inline, the parts with which it was entered.
+/// The node of a frame's scope; as long as that is inline, the parts with which it was entered.
+pub(super) type NodeOrParts<'a> = Result<&'a NodeRef, &'a Cell<InlineScope>>;
+
+/// Returns the node of a frame's scope, or its parts.
 #[inline]
-pub(super) fn node_or_parts(frame: &CurrentFrame) -> Result<&NodeRef, &Cell<InlineScope>> {
+pub(super) fn node_or_parts(frame: &CurrentFrame) -> NodeOrParts<'_> {
     match frame.lent() {
         Entered::One(node) => Ok(node),
         Entered::Other(inline) => frame.value().node.get().ok_or(inline),
@@ -179,10 +182,7 @@ pub(crate) fn enter_inline<R>(
 /// Returns whether `node` is the innermost scope; outside of any tree, whether it is the installed root. An inline one
 /// is no node yet, so it is none that anybody could ask for.
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
-    with_current(|top| match top {
-        Some(top) => node_of(top) == Some(node),
-        None => DEFAULT_ROOT.get() == Some(node),
-    })
+    with_current(|top| top.map_or(DEFAULT_ROOT.get(), node_of) == Some(node))
 }
 
 /// Returns how many wake-ups of the task that this code belongs to had been counted when its poll began.

@@ -15,7 +15,7 @@
 //!
 //! A node is made before it has a place (`unattached`, `nursery`: there are handles to it, or it has to exist before
 //! its first poll), or for a place that its parent has just given it (`attached`, `task`). From then on it has a
-//! parent for ever; `reparent` and the move of a `start` exchange the parent, nothing takes it away.
+//! parent; `reparent` and the move of a `start` exchange that, and a scope that ends by itself gives it up (`close_in`).
 //!
 //! The file is long because the reference, the node and its state know one another: apart they would be a circle of imports.
 //!
@@ -249,8 +249,8 @@ enum TreeLink {
 pub(crate) struct State {
     /// How far the scope has come. Moved by its driver, by `abandon` and by `shut_down`, under this lock.
     pub(crate) life: Life,
-    /// The scope's place. None for a root, and before the entry; set once, it is exchanged but never taken away, also not
-    /// when the scope has left the parent's table.
+    /// The scope's place. None for a root, before the entry, and once the scope has ended by itself; one that was cancelled
+    /// or abandoned keeps it, also when it has left the parent's table: its code may go up from it.
     pub(crate) place: Option<Place>,
     /// Requests from further out that reach this scope, as far as its own shield lets them. Written by `propagate`,
     /// `inherit` and, for the move of a `start`, anew.
@@ -392,15 +392,21 @@ impl NodeRef {
         NodeRef(BlockRef::with_part(Node::new(kind, origin, Some(place), |_| {}), ()))
     }
 
-    /// Sets what an inline scope has from its beginning as a node, which is made for its place, and not linked there yet.
-    /// [`arm_deadline`](NodeRef::arm_deadline) has to follow, if there is a deadline.
-    pub(super) fn begin(&mut self, deadline: Instant, driver: Option<Waker>) {
+    /// Sets what an inline scope has from its beginning as a node, which is made for its place, and not linked there yet: its
+    /// deadline, with the entry for that, and its driver's waker. Returns so many references to it.
+    pub(super) fn begun<const N: usize>(
+        mut self,
+        at: Instant,
+        key: Option<TimerKey>,
+        driver: Option<Waker>,
+    ) -> [Self; N] {
         let Some(node) = self.0.get_mut() else { unreachable!("nobody knows it as long as it is not linked") };
-        *node.flags.get_mut() |= if deadline == Instant::NEVER { 0 } else { TIMED };
+        *node.flags.get_mut() |= if at == Instant::NEVER { 0 } else { TIMED };
         // L16: it is being polled, or was polled just now, and so not passed over.
         *node.woken.get_mut() = false;
         let state = node.state.get_mut();
-        (state.deadline, state.waker) = (deadline, driver);
+        (state.deadline, state.timer, state.waker) = (at, key, driver);
+        self.0.split().map(NodeRef)
     }
 
     /// Returns what was stored beside the node, if it is an `S`: the errors of a nursery.
@@ -425,7 +431,7 @@ impl NodeRef {
 
     /// Returns this scope and those above it, up to the root, or to one that has no place yet. No lock may be held: they
     /// are locked one after the other, and may get other parents meanwhile.
-    pub(super) fn and_above(&self) -> impl Iterator<Item = NodeRef> {
+    pub(crate) fn and_above(&self) -> impl Iterator<Item = NodeRef> {
         std::iter::successors(Some(self.clone()), |node| node.parent())
     }
 

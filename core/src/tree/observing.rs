@@ -23,7 +23,7 @@ use crate::events::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStat
 /// Asks the observer what it follows, before the first poll of the root: all scopes below get the flags at their entry.
 pub(crate) fn begin(tree: &Tree, root: &NodeRef) {
     // L36: the observer is code of the user.
-    let observer = tree.observer();
+    let observer = tree.observer.lock().clone();
     if observer.follows_tasks() {
         root.flag(FOLLOWED_TASKS);
     }

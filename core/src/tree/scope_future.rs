@@ -213,9 +213,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
 /// Gives a node that had handles before it had a place its place in the tree, below the current scope (L1). No lock
 /// may be held.
 pub(crate) fn enter_tree(node: &NodeRef) {
-    let Some(parent) = current::try_scope() else {
-        current::no_context_for(node);
-    };
+    let Some(parent) = current::try_scope() else { current::no_context_for(node) };
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
     // Before it is attached, where it may have to ask for the time, and where a request may visit it.
     node.keep_tree(tree);

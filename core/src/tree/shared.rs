@@ -88,15 +88,10 @@ impl Tree {
         self.root.lock().clone()
     }
 
-    /// Returns the observer, to be called where no lock is held (L36).
-    pub(super) fn observer(&self) -> Arc<dyn Observer> {
-        self.observer.lock().clone()
-    }
-
     /// Calls the observer. No lock may be held. A panic of the observer ends here: this is called inside `Drop`, too,
     /// where it must not unwind (L37).
     pub(super) fn tell(&self, tell: impl FnOnce(&dyn Observer)) {
-        let observer = self.observer();
+        let observer = self.observer.lock().clone();
         drop_payload(catch_unwind(AssertUnwindSafe(|| tell(&*observer))).err());
     }
 

@@ -79,7 +79,7 @@ impl NodeRef {
     where
         B: Erase<dyn RunTask> + Send + 'static,
     {
-        BlockRef::with_body(Node::new(Kind::Task, origin, Some(place), |_| {}), body).map(NodeRef)
+        BlockRef::with_body(Node::new(Kind::Task, origin, Some(place), |_| {}), body).split().map(NodeRef)
     }
 
     /// Polls a task for one turn, for the job that the runtime polls; ready when the task has ended. No lock may be

@@ -175,20 +175,21 @@ impl<C, S> Timers<C, S> {
         }
     }
 
-    /// Adds an entry. Returns its key, and whether the host's timer may be armed too late for it: then the caller has
-    /// to call [`arm`](Timers::arm), where no lock is held (invariant 3). Only a caller that removes the entry again need
-    /// not. May be called with a node locked.
-    pub(crate) fn insert(&self, at: Instant, target: Target<C, S>) -> (TimerKey, bool) {
+    /// Adds the entry that `make` returns with something else, which is returned, and whether the host's timer may be armed
+    /// too late for it: then the caller has to call [`arm`](Timers::arm), where no lock is held (invariant 3). Only a caller
+    /// that removes the entry again need not. May be called with a node locked; `make` moves plain data.
+    pub(crate) fn insert<R>(&self, at: Instant, make: impl FnOnce(TimerKey) -> (Target<C, S>, R)) -> (R, bool) {
         crate::live_counts::timer(true);
         let mut queue = self.queue.lock();
         let key = TimerKey { at, serial: queue.serial };
         queue.serial = queue.serial.saturating_add(1);
+        let (target, made) = make(key);
         queue.entries.insert(key, target);
         // Invariant 1.
         if at < self.next.load() {
             self.next.store(at);
         }
-        (key, at < queue.armed)
+        (made, at < queue.armed)
     }
 
     /// Takes an entry out, if it is still there. Returns what it held, to be dropped where no lock is held; none also

@@ -9,9 +9,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) struct RefCount(AtomicU32);
 
 impl RefCount {
-    /// Counts the first references.
-    pub(super) const fn first(count: u32) -> Self {
-        RefCount(AtomicU32::new(count))
+    /// Counts the first reference.
+    pub(super) const fn first() -> Self {
+        RefCount(AtomicU32::new(1))
+    }
+
+    /// Counts so many in the place of the only one, which the caller has.
+    #[inline]
+    pub(super) fn split(&self, count: u32) {
+        assert!(self.is_one(), "a block is split that others refer to");
+        self.0.store(count, Ordering::Relaxed);
     }
 
     /// Returns whether there is one reference: that of the caller, if nobody else can use it meanwhile.

@@ -79,7 +79,7 @@ fn body(ended: &Arc<Count>) -> Body {
 fn block() -> (BlockRef<Counted>, Arc<Count>, Arc<Count>) {
     let (head, tail) = (Arc::default(), Arc::default());
     let counted = Counted { wakes: Count::new(0), ended: Arc::clone(&head) };
-    let [block] = BlockRef::with_body(counted, body(&tail));
+    let block = BlockRef::with_body(counted, body(&tail));
     (block, head, tail)
 }
 
@@ -98,7 +98,7 @@ fn a_block_ends_with_its_last_reference() {
 fn a_block_begins_with_several_references() {
     let (head, tail) = (Arc::default(), Arc::default());
     let counted = Counted { wakes: Count::new(0), ended: Arc::clone(&head) };
-    let [mut first, second, third] = BlockRef::with_body(counted, body(&tail));
+    let [mut first, second, third] = BlockRef::with_body(counted, body(&tail)).split();
     assert!(first.is(&second) && second.is(&third));
     drop(second);
     assert!(first.get_mut().is_none());
@@ -178,7 +178,7 @@ fn a_body_that_panics_as_it_is_dropped_is_gone() {
     let tail = Arc::default();
     let mut panicking = body(&tail);
     panicking.panics = true;
-    let [block] = BlockRef::with_body(Counted::default(), panicking);
+    let block = BlockRef::with_body(Counted::default(), panicking);
     let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(block.discard_body())));
     assert!(dropped.is_err());
     assert!(block.try_use_body().is_none());

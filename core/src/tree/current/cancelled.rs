@@ -6,8 +6,7 @@
 use crate::Instant;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED};
-use crate::tree::frames::{CurrentFrame, node, node_of, node_or_default, node_or_parts, with_current};
-use crate::tree::inline::InlineScope;
+use crate::tree::frames::{CurrentFrame, NodeOrParts, node, node_of, node_or_default, node_or_parts, with_current};
 
 /// Returns whether nobody watches, and no request nor deadline is anywhere near: the answer is "not cancelled" then,
 /// without a look further out. False in an inline scope, which has no flags, and outside of any tree.
@@ -29,32 +28,26 @@ pub(crate) fn is_cancelled() -> bool {
     !is_clear() && is_cancelled_slowly()
 }
 
-/// Does the rest of `is_cancelled`: from the innermost frame outwards, through inline scopes, whose deadlines are
-/// compared with the clock here, to the first scope with a node, whose flags tell of all that is further out. It stops
-/// at an inline full shield: what is outside of that does not count.
+/// Does the rest of `is_cancelled`. The deadlines of inline scopes are compared with the clock here.
 pub(crate) fn is_cancelled_slowly() -> bool {
     with_current(|top| {
         let (mut over, mut now) = (false, None);
-        let mut next = top;
-        while let Some(frame) = next {
-            let kept = match node_or_parts(frame) {
+        for scope in that_count(top) {
+            let kept = match scope {
                 Ok(node) => return over || node.is_cancelled(),
                 Err(inline) => inline,
             };
-            // All inline scopes whose time is over are noted as that, up to a shield: so a promotion that comes later
-            // requests them at once, by the same look at the clock.
+            // All inline scopes whose time is over are noted as that: so a promotion that comes later requests them at
+            // once, by the same look at the clock.
             let mut inline = kept.get();
             if inline.deadline != Instant::NEVER && !inline.over {
                 // One look at the clock for all of them: of two deadlines of the same instant neither is found
                 // without the other.
                 now = now.or_else(|| node_or_default(top)?.tree().map(|tree| tree.now()));
-                if now.is_some_and(|now| inline.deadline <= now) {
-                    inline.over = true;
-                    kept.set(inline);
-                }
+                inline.over = now.is_some_and(|now| inline.deadline <= now);
+                kept.set(inline);
             }
             over |= inline.over;
-            next = beyond(frame, inline);
         }
         over
     })
@@ -65,21 +58,19 @@ pub(crate) fn is_cancelled_slowly() -> bool {
 /// that lock was taken by another thread is found (L14).
 #[inline]
 pub(crate) fn is_known_to_be_cancelled() -> bool {
-    !is_clear() && with_current(|top| {
-        let mut next = top;
-        while let Some(frame) = next {
-            match node_or_parts(frame) {
-                Ok(node) => return node.flagged(CANCELLED),
-                Err(inline) if inline.get().over => return true,
-                Err(inline) => next = beyond(frame, inline.get()),
-            }
-        }
-        false
-    })
+    let is_known =
+        |scope: NodeOrParts<'_>| scope.map_or_else(|inline| inline.get().over, |node| node.flagged(CANCELLED));
+    !is_clear() && with_current(|top| that_count(top).any(is_known))
 }
 
-/// Returns the frame further out, unless an inline scope keeps out what is there. Its own deadline counts for the code in
-/// it (L20).
-fn beyond(frame: &CurrentFrame, inline: InlineScope) -> Option<&CurrentFrame> {
-    frame.parent().filter(|_| inline.kind.shield() != ShieldLevel::Full)
+/// Returns the scopes that can make the running code cancelled, the innermost first: inline ones, up to a full shield, whose
+/// own deadline counts for the code in it (L20); or up to a scope with a node, whose flags tell of all that is further out.
+fn that_count(top: Option<&CurrentFrame>) -> impl Iterator<Item = NodeOrParts<'_>> {
+    let mut next = top;
+    std::iter::from_fn(move || {
+        let frame = next?;
+        let scope = node_or_parts(frame);
+        next = frame.parent().filter(|_| scope.is_err_and(|inline| inline.get().kind.shield() != ShieldLevel::Full));
+        Some(scope)
+    })
 }

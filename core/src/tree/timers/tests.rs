@@ -120,7 +120,8 @@ fn counts() -> (Arc<AtomicUsize>, Waker) {
 }
 
 fn insert(tree: &Arc<Tree>, nanos: u64, waker: &Waker) -> TimerKey {
-    let (key, arms) = tree.timers.insert(at(nanos), Target::Sleep(Sleeper::new(waker, WaitingCode::default())));
+    let (key, arms) =
+        tree.timers.insert(at(nanos), |key| (Target::Sleep(Sleeper::new(waker, WaitingCode::default())), key));
     if arms {
         tree.timers.arm();
     }
@@ -178,10 +179,10 @@ fn a_timer_that_was_removed_before_it_was_armed_leaves_no_other_unarmed() {
     let tree = clock.tree();
     let (count, waker) = counts();
     let sleeper = || Target::Sleep(Sleeper::new(&waker, WaitingCode::default()));
-    let (early, arms) = tree.timers.insert(at(10), sleeper());
+    let (early, arms) = tree.timers.insert(at(10), |key| (sleeper(), key));
     assert!(arms);
     // Another thread comes here, before the first one has called `arm`; the first removes its timer, and never does.
-    let (_, arms) = tree.timers.insert(at(40), sleeper());
+    let (_, arms) = tree.timers.insert(at(40), |key| (sleeper(), key));
     drop(tree.timers.remove(early));
     assert!(arms, "nobody else will arm the host's timer");
     tree.timers.arm();
