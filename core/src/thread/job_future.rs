@@ -216,8 +216,12 @@ where
                     let state = handle.state().clone();
                     let end = state.clone();
                     let body = Box::pin(std::future::poll_fn(move |cx| {
-                        ready!(end.poll_finished(cx));
                         let node = current::scope_for(super::JOB);
+                        if node.flagged(ABANDONED) {
+                            // Also if the await was forgotten (L28): nobody runs what the job calls for.
+                            end.close_calls();
+                        }
+                        ready!(end.poll_finished(cx));
                         if node.flagged(ABANDONED) && !node.is_shut_down() {
                             // Nobody else will take the result: a panic has to fail the scope that waits now (L29). Where the
                             // host has gone meanwhile (L30), the future may be in this very poll, and takes it.

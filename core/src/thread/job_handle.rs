@@ -54,7 +54,7 @@ impl<T> JobHandle<T> {
 
 impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
-        self.state.calls.close();
+        self.state.close_calls();
     }
 }
 
@@ -91,6 +91,11 @@ impl<T> JobState<T> {
     /// Whether the end of the job was given to the code that waits for it before that was cancelled (L14).
     pub(super) fn ended_in_time(&self) -> bool {
         self.lock().in_time
+    }
+
+    /// Nobody polls the calls any more: those that wait and those that come are told so. May be called again.
+    pub(super) fn close_calls(&self) {
+        self.calls.close();
     }
 
     pub(super) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {

@@ -411,6 +411,42 @@ pub async fn a_call_whose_await_was_dropped_is_cancelled() {
     assert_eq!(ended.value(), 1);
 }
 
+/// L28, B226: a call of a job whose await was forgotten ends as one whose await was dropped, whether it came before or after;
+/// and the scope around ends, by itself or by its deadline.
+pub async fn a_call_whose_await_was_forgotten_ends() {
+    for calls_before in [true, false] {
+        for waits in [true, false] {
+            let (started, forgotten, told) = (Count::new(), Count::new(), Count::new());
+            let (begun, go, tell) = (started.clone(), forgotten.clone(), told.clone());
+            // Where it leaks nothing.
+            let mut kept = None;
+            let out = CancelScope::new().deadline_after(ms(9)).run(async {
+                let mut job = Box::pin(to_thread(move || {
+                    if !calls_before {
+                        begun.up();
+                        block_on(go.reaches(1));
+                    }
+                    let call = from_thread(async move {
+                        begun.up();
+                        sleep_forever().await
+                    });
+                    assert!(matches!(call, Err(CallError::Cancelled(_) | CallError::Finished)), "{call:?}");
+                    tell.up();
+                }));
+                crate::groups::probe::until(job.as_mut(), started.reaches(1)).await;
+                kept = Some(job);
+                forgotten.up();
+                if waits {
+                    sleep_forever().await;
+                }
+            });
+            assert_eq!(out.await.is_err(), waits);
+            assert_eq!(told.value(), 1, "the scope around waits for the job (L21)");
+            drop(kept);
+        }
+    }
+}
+
 /// B228: `block_on` waits on a job's thread for what tasks do; the tasks go on meanwhile.
 pub async fn a_closure_may_wait_for_tasks() {
     let (go, done) = (Arc::new(Event::new()), Arc::new(Event::new()));
