@@ -217,6 +217,7 @@ MUTANTS = [
     ("job-keeps-its-permit", "thread/job_context.rs", "        drop(permit);\n", "        std::mem::forget(permit);\n"),
     ("leaf-starts-when-cancelled", "leaf.rs", "if arrival.stops { Poll::Pending }", "if false { Poll::Pending }"),
     ("yield-looks-once", "checkpoint.rs", "        ready!(self.gate.poll_unless_cancelled(cx));\n        if self.yielded {", "        if !self.yielded {\n            ready!(self.gate.poll_unless_cancelled(cx));\n        }\n        if self.yielded {"),
+    ("pool-cuts-a-closing", "kit/pool.rs", "None => close_beside(close),", "None => close.await,"),
     ("finalizer-error-is-dropped", "defer.rs", "Err(error) => Some(Box::new(error)),", "Err(error) => {\n                drop(error);\n                None\n            }"),
     ("chain-stops-at-a-local-nursery", "tree/wake.rs", "!self.woken.fetch_or(false, Ordering::AcqRel) || is_local && self.lock().waker.is_some()", "!self.woken.fetch_or(false, Ordering::AcqRel) || false && is_local"),
     ("due-before-the-call", "tree/wake.rs", "self.woken.load(Ordering::Acquire) && self.calls.load(Ordering::Acquire) == 0", "self.woken.load(Ordering::Acquire)"),

@@ -190,7 +190,7 @@ const COVERED: &[(&str, &[&str])] = &[
     ("RateAcquire", &["rate_acquire", "rate_acquire_many", "rate_acquire_beside"]),
     ("Throttle", &["throttle_stream", "throttle_given_up"]),
     ("TryProduce", &["try_produce_stream"]),
-    ("Use", &["pool_use", "pool_use_again", "pool_use_fails", "pool_use_beside", "pool_close"]),
+    ("Use", &["pool_use", "pool_use_again", "pool_use_fails", "pool_use_stale", "pool_use_beside", "pool_close"]),
     ("InfallibleNursery", &["infallible_nursery", "infallible_local_nursery"]),
     ("ScopedValueFuture", &["value_scope", "value_is_dropped", "values_of_children"]),
 ];

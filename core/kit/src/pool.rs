@@ -37,7 +37,7 @@ pub use manage::Manage;
 pub use options::PoolOptions;
 pub use usage::{Pooled, Use};
 
-use usage::{Closing, PoolSlot, ResourceOwner};
+use usage::{Closing, PoolSlot, ResourceOwner, close_beside};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -230,8 +230,8 @@ impl<M: Manage> fmt::Debug for Pool<M> {
     }
 }
 
-/// A place, and a resource in it. Without a limit of time there is no scope to keep one, and what has to be closed is
-/// closed where it is found; with one it is handed to the use, as the closing may outlast the limit.
+/// A place, and a resource in it. A limit of time is a scope, which would wait for a closing that outlasts it; so what has
+/// to be closed is handed to the use then.
 fn acquire<M: Manage, E>(
     shared: Arc<Shared<M>>,
     scope: ScopeHandle,
@@ -304,40 +304,28 @@ async fn find<M: Manage>(
     Ok(Pooled::new(resource, Instant::now(), slot))
 }
 
-/// Closes a resource that its finder does not get, here or in the use; see [`acquire`].
+/// Closes a resource that its finder does not get, in the use, if that takes it; see [`acquire`]. The closing goes on when
+/// this is cut short, and keeps the place until it is over: there are never more resources than places.
 async fn discard_found<M: Manage>(
     shared: &Arc<Shared<M>>,
     resource: M::Resource,
     slot: PoolSlot<M::Resource>,
     closing: Option<&Closing>,
 ) -> PoolSlot<M::Resource> {
-    match closing {
-        Some(closing) => discard_in_place(shared, resource, slot, closing).await,
-        None => {
-            shared.discard(resource).await;
-            slot
-        }
-    }
-}
-
-/// Has the use close a resource. The closing goes on when this is cut short, and keeps the place until it is over: there
-/// are never more resources than places.
-async fn discard_in_place<M: Manage>(
-    shared: &Arc<Shared<M>>,
-    resource: M::Resource,
-    slot: PoolSlot<M::Resource>,
-    closing: &Closing,
-) -> PoolSlot<M::Resource> {
     let (give_back, place) = oneshot();
     let shared = shared.clone();
-    closing.put(Box::pin(async move {
+    let close = Box::pin(async move {
         move_on_after(shared.options.budget, shared.manage.close(resource)).await;
         // If nobody waits for the place any more, this makes it free.
         drop(give_back.send(slot));
-    }));
+    });
+    match closing {
+        Some(closing) => closing.put(close),
+        None => close_beside(close),
+    }
     match place.await {
         Ok(slot) => slot,
-        // The closing has panicked. That cancels the scope around the use.
+        // The closing has panicked. That cancels the scope that it is in.
         Err(_) => match sleep_forever().await {},
     }
 }

@@ -38,7 +38,7 @@ cases! {
 
     /// Two uses of a pool with one place: the second has the connection of the first.
     pool_use_again: run, |scene: Scene| async move {
-        let pool = Pool::new(1, Connections(scene.probe.clone()));
+        let pool = Pool::new(1, Connections::new(&scene.probe));
         let using = || pool.run(async |connection| work(&scene.probe, &connection).await);
         let (one, other) = both(using(), using()).await;
         assert!(one.is_ok() && other.is_ok());
@@ -46,7 +46,7 @@ cases! {
     }, nothing;
     /// The second use needs another connection, for the first has spoilt its own.
     pool_use_fails: run, |scene: Scene| async move {
-        let pool = Pool::new(1, Connections(scene.probe.clone()));
+        let pool = Pool::new(1, Connections::new(&scene.probe));
         let failed = pool.run(async |_connection| {
             busy(scene.probe.clone()).await;
             Err::<(), _>(Refused)
@@ -54,6 +54,14 @@ cases! {
         assert!(failed.await.is_err());
         let again = pool.run(async |connection| work(&scene.probe, &connection).await);
         assert!(again.await.is_ok());
+        assert_eq!((pool.statistics().discarded, pool.statistics().opened), (1, 2));
+    }, nothing;
+    /// The second use closes the connection of the first, which is not alive, and has another one.
+    pool_use_stale: run, |scene: Scene| async move {
+        let pool = Pool::new(1, Connections { probe: scene.probe.clone(), alive: false });
+        for _ in 0..2 {
+            assert!(pool.run(async |connection| work(&scene.probe, &connection).await).await.is_ok());
+        }
         assert_eq!((pool.statistics().discarded, pool.statistics().opened), (1, 2));
     }, nothing;
     /// The place of whoever is dropped goes to the next, and its connection is accounted for.
@@ -90,7 +98,7 @@ cases! {
     }, nothing;
     /// The pool closes what is idle, waits for a use, and cuts it off.
     pool_close_idle: run, |scene: Scene| async move {
-        let pool = Pool::new(2, Connections(scene.probe.clone()));
+        let pool = Pool::new(2, Connections::new(&scene.probe));
         let short = pool.run(async |connection| work(&scene.probe, &connection).await);
         assert!(short.await.is_ok());
         let long = pool.run(async |_connection| {
@@ -111,7 +119,17 @@ cases! {
 }
 
 /// Opens connections, and closes them, in their time.
-struct Connections(Probe);
+struct Connections {
+    probe: Probe,
+    /// Whether those that are idle can be used again.
+    alive: bool,
+}
+
+impl Connections {
+    fn new(probe: &Probe) -> Self {
+        Connections { probe: probe.clone(), alive: true }
+    }
+}
 
 #[derive(Debug)]
 struct Refused;
@@ -127,15 +145,15 @@ impl Manage for Connections {
     type Error = Refused;
 
     async fn open(&self) -> Result<Resource, Refused> {
-        let _local = self.0.local();
+        let _local = self.probe.local();
         sleep(ms(1)).await;
-        Ok(self.0.acquire().keep())
+        Ok(self.probe.acquire().keep())
     }
 
     async fn is_alive(&self, resource: &mut Resource) -> bool {
         sleep(ms(1)).await;
         resource.keep_again();
-        true
+        self.alive
     }
 
     fn reset(&self, resource: &mut Resource, exit: &BracketExit) -> impl Future<Output = bool> + Send {
@@ -153,7 +171,7 @@ impl Manage for Connections {
         if resource.is_lent() {
             return resource.release().await;
         }
-        defer(self.0.finalizer());
+        defer(self.probe.finalizer());
         sleep(ms(1)).await;
         drop(resource);
     }

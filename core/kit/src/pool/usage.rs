@@ -119,11 +119,16 @@ impl Closing {
     fn start(&self) {
         let closing = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(closing) = closing {
-            // Dropped at once, so that it runs from here on, and the scope around waits for it (L26). Its budget is its
-            // own, since it gives the place back when that is over.
-            drop(DeferGuard::new("pool close", || defer_within(Duration::MAX, closing)));
+            close_beside(closing);
         }
     }
+}
+
+/// Starts a closing that goes on when the code that calls this is dropped. The scope around waits for it (L26).
+pub(super) fn close_beside(closing: Boxed<()>) {
+    // Dropped at once, so that it runs from here on. Its budget is its own, since it gives the place back when that is
+    // over.
+    drop(DeferGuard::new("pool close", || defer_within(Duration::MAX, closing)));
 }
 
 type Acquire<R, E> = Boxed<Result<Pooled<R>, E>>;

@@ -19,6 +19,7 @@ use futures_lite::FutureExt;
 
 mod closing;
 mod db;
+mod dropped;
 
 use db::{Failed, Times, Used, id_of, pool, spoil};
 
