@@ -321,9 +321,10 @@ impl Interval {
         let now = current::now_for("`interval`");
         let mut next = due + self.period;
         if next <= now {
-            let late = (now - due).as_nanos() / self.period.as_nanos();
-            let skipped = u32::try_from(late).unwrap_or(u32::MAX);
-            next = due + self.period.saturating_mul(skipped.saturating_add(1));
+            // It has passed, so the clock can count it.
+            let period = u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX);
+            let since_last = (now.as_nanos() - due.as_nanos()) % period;
+            next = now - Duration::from_nanos(since_last) + self.period;
         }
         self.next = Some(next);
         Poll::Ready(due)
