@@ -11,8 +11,12 @@ use foster_core::Instant;
 /// When a service is down, everybody's retries multiply its load just then; a budget bounds that. The bucket is full at
 /// first, and fills up again evenly.
 ///
-/// Clones share the bucket. It may be made anywhere, also outside of a runtime; the time is that of whoever retries. Where
-/// that is another clock, as that of the next simulated run, the bucket is full again.
+/// Clones share the bucket. It may be made anywhere, also outside of a runtime; the time is that of whoever retries. It
+/// counts on one clock: trees on the host's clock share that, whatever their adapters.
+///
+/// A simulated run has a clock of its own, and the bucket does not know one run from the next. At an instant before that
+/// up to which it has been filled it is full; at the same instant or later, it goes on with what the run before has left. So
+/// in tests make a budget for each run: one that is kept for several makes each depend on those before it.
 ///
 /// # Examples
 ///
