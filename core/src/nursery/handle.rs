@@ -134,7 +134,8 @@ impl<E, K: NurseryKind> Nursery<E, K> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*: before the child is spawned, nothing has happened, and the future is dropped.
+    /// *Strict*, but for the place in the queue: before the child is spawned, nothing has happened, and the future is
+    /// dropped.
     ///
     /// # Panics
     ///
