@@ -92,8 +92,8 @@ impl Backoff {
         self
     }
 
-    /// Makes the jitter repeatable. Without a seed, each use takes one from the clock of the runtime and a counter:
-    /// different each time, and in a simulation a matter of its seed.
+    /// Makes the jitter repeatable. Without a seed, each use takes one of its own: different each time, and in a simulation
+    /// a matter of its seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

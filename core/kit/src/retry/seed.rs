@@ -1,5 +1,7 @@
 //! A small random generator for jitter, and where its seed comes from.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use foster_core::Instant;
@@ -30,12 +32,13 @@ impl SplitMix {
     }
 }
 
-/// A seed that no other generator of this runtime has: from its clock, its entropy, and a counter.
+/// A seed that no other generator of this runtime has: from its clock, its entropy, and a counter. Outside of any runtime it
+/// is the standard library's, which differs from use to use and from process to process.
 ///
 /// The counter is the runtime's own, so that a simulation is repeated exactly, also beside others in one process (law
 /// L39).
 pub(super) fn fresh() -> u64 {
-    let Some(runtime) = runtime::current() else { return 0 };
+    let Some(runtime) = runtime::current() else { return RandomState::new().hash_one(()) };
     let count = count(&runtime);
     // Mixed before they are joined: a batch of tasks has neighbouring clocks and neighbouring counts.
     SplitMix::new(Instant::now().as_nanos()).next() ^ SplitMix::new(!count).next() ^ runtime.entropy()

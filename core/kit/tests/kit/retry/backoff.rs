@@ -98,3 +98,11 @@ fn simulations_side_by_side_have_the_same_jitter() {
     });
     assert!(together.iter().all(|other| *other == alone));
 }
+
+/// Where no runtime is there to give a seed, each use has one of its own, too.
+#[test]
+fn the_delays_differ_outside_of_any_runtime() {
+    let backoff = Backoff::new();
+    let delays = || backoff.clone().into_iter().take(8).collect::<Vec<_>>();
+    assert_ne!(delays(), delays());
+}
