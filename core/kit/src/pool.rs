@@ -29,7 +29,7 @@ use foster_channel::oneshot;
 use foster_core::cleanup::{BracketExit, ResourceGuard};
 use foster_core::sync::{Event, Semaphore};
 use foster_core::{
-    CancelScope, Instant, ScopeHandle, checkpoint_if_cancelled, fail_after, move_on_after, shield, sleep_forever,
+    CancelScope, Elapsed, Instant, ScopeHandle, checkpoint_if_cancelled, move_on_after, shield, sleep_forever,
 };
 
 pub use error::PoolError;
@@ -245,8 +245,11 @@ where
             let closing = Closing::default();
             let give = closing.clone();
             let acquire = Box::pin(async move {
-                let found = fail_after(limit, find(shared, scope, Some(give))).await;
-                found.unwrap_or_else(|elapsed| Err(PoolError::Timeout(elapsed))).map_err(E::from)
+                let location = shared.options.timeout_location;
+                let limited = CancelScope::new().located(location).deadline_after(limit);
+                let found = limited.run(find(shared, scope, Some(give))).await;
+                // Nobody else has a handle to that scope.
+                found.unwrap_or_else(|_| Err(PoolError::Timeout(Elapsed::new(location)))).map_err(E::from)
             });
             (acquire, Some(closing))
         }

@@ -13,7 +13,8 @@ pub enum PoolError<E> {
     /// None could be opened. Also if the pool was closed meanwhile: no error is lost (law L35), and
     /// [`is_closed`](super::Pool::is_closed) tells whether it may be due to that.
     Open(E),
-    /// It took longer than [`acquire_timeout`](super::PoolOptions::acquire_timeout).
+    /// It took longer than [`acquire_timeout`](super::PoolOptions::acquire_timeout), whose call is the
+    /// [location](Elapsed::location).
     Timeout(Elapsed),
     /// Too many are waiting already.
     Busy,

@@ -1,5 +1,6 @@
 //! The settings of a pool.
 
+use std::panic::Location;
 use std::time::Duration;
 
 use super::{Manage, Pool};
@@ -35,6 +36,8 @@ pub struct PoolOptions {
     pub(super) overflow: usize,
     pub(super) max_waiting: usize,
     pub(super) acquire_timeout: Duration,
+    /// Where that was set.
+    pub(super) timeout_location: &'static Location<'static>,
     pub(super) recycle_after: Duration,
     pub(super) budget: Duration,
 }
@@ -47,6 +50,7 @@ impl PoolOptions {
             overflow: 0,
             max_waiting: usize::MAX,
             acquire_timeout: Duration::MAX,
+            timeout_location: Location::caller(),
             recycle_after: Duration::MAX,
             budget: DEFAULT_BUDGET,
         }
@@ -82,8 +86,10 @@ impl PoolOptions {
     ///
     /// A resource that is being closed when the time is over is closed all the same, within the
     /// [budget](PoolOptions::budget). It keeps its place until then, and the scope around the call waits for it.
+    #[track_caller]
     pub fn acquire_timeout(mut self, limit: Duration) -> Self {
         self.acquire_timeout = limit;
+        self.timeout_location = Location::caller();
         self
     }
 

@@ -88,6 +88,7 @@ fn size_overflow_and_order() {
 #[test]
 fn waiting_has_its_limits() {
     on_seeds(async || {
+        let line = line!() + 1;
         let options = PoolOptions::new().size(1).acquire_timeout(ms(20)).max_waiting(1);
         let (pool, _) = pool(options, Times { open: 6, ..Times::default() });
         let start = Instant::now();
@@ -103,7 +104,8 @@ fn waiting_has_its_limits() {
         };
         let (first, second, third) = join((hold(0), hold(1), hold(2))).await;
         assert!(matches!(first, (Ok(()), at) if at == ms(56)));
-        assert!(matches!(second, (Err(Failed::Pool(PoolError::Timeout(_))), at) if at == ms(21)));
+        let (Err(Failed::Pool(PoolError::Timeout(elapsed))), at) = second else { panic!("{second:?}") };
+        assert_eq!((at, elapsed.location().file(), elapsed.location().line()), (ms(21), file!(), line));
         assert!(matches!(third, (Err(Failed::Pool(PoolError::Busy)), at) if at == ms(2)));
     });
 }
