@@ -162,7 +162,8 @@ impl<M: Manage> Pool<M> {
     ///
     /// *Partial effect*: what `body` did is done. While it waits it *loses its place*. Cut short in its use, the
     /// resource is reset or closed before the call ends, within its budget; in the check before, it is dropped. One that
-    /// was not alive, and is being closed, is closed within its budget; the scope around the call waits for it.
+    /// is being closed, because it was not alive or too old, or was opened too late, is closed within its budget; the
+    /// scope around the call waits for it.
     ///
     /// # Panics
     ///
@@ -181,7 +182,7 @@ impl<M: Manage> Pool<M> {
 
     /// Closes the pool: nobody gets a resource any more, idle ones are closed at once, and those in use as they come
     /// back. Uses that go on when `grace` is over are cancelled. Returns when everything has ended, with the number of
-    /// uses that were cancelled.
+    /// uses that this call has cancelled.
     ///
     /// Calling it again waits for the same end, and may shorten the grace. A use that is still looking for a resource, or
     /// opens one, gets none: what it has found is closed, and it ends with [`PoolError::Closed`]. If it cannot open one, it
@@ -193,7 +194,9 @@ impl<M: Manage> Pool<M> {
     ///
     /// # Cancellation
     ///
-    /// *Partial effect*: the pool stays closed; idle resources that were not closed yet are dropped.
+    /// *Partial effect*: the pool stays closed. A call that is cancelled still closes the idle resources that it has
+    /// begun to close, within their budget, and drops the others. One whose future is dropped drops all that were not
+    /// closed yet.
     ///
     /// # Panics
     ///
@@ -230,8 +233,8 @@ impl<M: Manage> fmt::Debug for Pool<M> {
     }
 }
 
-/// A place, and a resource in it. A limit of time is a scope, which would wait for a closing that outlasts it; so what has
-/// to be closed is handed to the use then.
+/// A place, and a resource in it. A limit of time is a scope, which would wait for a closing that outlasts it; so what
+/// has to be closed is handed to the use then.
 fn acquire<M: Manage, E>(
     shared: Arc<Shared<M>>,
     scope: ScopeHandle,
@@ -307,8 +310,8 @@ async fn find<M: Manage>(
     Ok(Pooled::new(resource, Instant::now(), slot))
 }
 
-/// Closes a resource that its finder does not get, in the use, if that takes it; see [`acquire`]. The closing goes on when
-/// this is cut short, and keeps the place until it is over: there are never more resources than places.
+/// Closes a resource that its finder does not get, in the use, if that takes it; see [`acquire`]. The closing goes on
+/// when this is cut short, and keeps the place until it is over: there are never more resources than places.
 async fn discard_found<M: Manage>(
     shared: &Arc<Shared<M>>,
     resource: M::Resource,

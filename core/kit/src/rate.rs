@@ -35,9 +35,9 @@ use foster_core::{Instant, checkpoint, is_cancelled, sleep_until};
 /// up leaves its tokens to the next. It can live in a `static`, and be shared by tasks and threads; but it counts on
 /// one clock: trees on the host's clock share that, whatever their adapters.
 ///
-/// A simulated run has a clock of its own, and the bucket does not know one run from the next. At an instant before that
-/// of the last token taken it is full; at the same instant or later, it goes on with what the run before has left. So
-/// in tests make a limiter for each run: one that is kept for several makes each depend on those before it.
+/// A simulated run has a clock of its own, and the bucket does not know one run from the next. At an instant before
+/// that of the last token taken it is full; at the same instant or later, it goes on with what the run before has left.
+/// So in tests make a limiter for each run: one that is kept for several makes each depend on those before it.
 ///
 /// An `acquire` that is the first in line and is held without being polled, in a variable beside a `select!` for
 /// instance, stops everybody behind it. Poll it, or drop it.

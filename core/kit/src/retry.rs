@@ -56,8 +56,9 @@ pub use budget::RetryBudget;
 ///
 /// # Panics
 ///
-/// Resumes the panic of an attempt; panics are not retried. When it has to wait outside of any tree, if no adapter was
-/// installed.
+/// Resumes the panic of an attempt; panics are not retried. Outside of any tree, if no adapter was installed: when it
+/// has to wait, and with [`within`](Retry::within) or [`attempt_timeout`](Retry::attempt_timeout) as soon as it is
+/// polled.
 ///
 /// # Examples
 ///
@@ -223,9 +224,10 @@ impl<S, Op, F, T, E, W, H, O> Retry<S, Op, F, T, E, W, H, O> {
         self
     }
 
-    /// Limits the time, counted from the first attempt, in which further attempts may begin. It cuts no attempt short:
-    /// for that see [`attempt_timeout`](Retry::attempt_timeout), or put a [`fail_after`](foster_core::fail_after)
-    /// around.
+    /// Limits the time, counted from the first attempt, in which further attempts are to begin: when one has failed,
+    /// the next is not made if its delay would end later. A delay that ends late, because the runtime is busy, is not
+    /// looked at again. It cuts no attempt short: for that see [`attempt_timeout`](Retry::attempt_timeout), or put a
+    /// [`fail_after`](foster_core::fail_after) around.
     pub fn within(mut self, time: Duration) -> Self {
         self.limits.within = time;
         self

@@ -16,9 +16,9 @@ use foster_core::{Instant, sleep_until};
 
 /// A stream of batches: of `size` items, or of those that came within `time` after the first of the batch.
 ///
-/// No batch is empty. The items that are left when `stream` ends are the last batch. An item that comes in the instant
-/// in which the time is over is in the batch; so may be a few that come later, of a stream that is always ready. With
-/// [`Duration::MAX`] only the size counts, with `usize::MAX` only the time.
+/// No batch is empty. The items that are left when `stream` ends are the last batch. An item that comes in the very
+/// instant in which the time is over may be in the batch; so may a few that come later, of a stream that is always
+/// ready. With [`Duration::MAX`] only the size counts, with `usize::MAX` only the time.
 ///
 /// For a `stream` of `Result`s the batches are of `Result`s: an error waits like any item.
 ///

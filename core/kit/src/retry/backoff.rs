@@ -8,7 +8,8 @@ use super::seed::{self, SplitMix};
 ///
 /// By default the n-th delay is drawn evenly from zero to 100 ms × 2ⁿ ("full jitter"), and is 30 seconds at most. The
 /// cap is applied after the jitter, so no delay is longer. Arithmetic saturates. The delay before the jitter stops to
-/// grow when it has reached the cap, so that with a factor of two at least half of the delays stay spread below it.
+/// grow when it has reached the cap, so that with full jitter, a factor of two and a base below the cap at least half
+/// of the delays stay spread below it.
 ///
 /// It is an [`IntoIterator`], to be given to [`retry`](crate::retry::retry()); it can be cloned and used any number of
 /// times.
@@ -92,8 +93,8 @@ impl Backoff {
         self
     }
 
-    /// Makes the jitter repeatable. Without a seed, each use takes one of its own: different each time, and in a simulation
-    /// a matter of its seed.
+    /// Makes the jitter repeatable. Without a seed, each use takes one of its own: different each time, and in a
+    /// simulation a matter of its seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

@@ -14,9 +14,9 @@ use foster_core::Instant;
 /// Clones share the bucket. It may be made anywhere, also outside of a runtime; the time is that of whoever retries. It
 /// counts on one clock: trees on the host's clock share that, whatever their adapters.
 ///
-/// A simulated run has a clock of its own, and the bucket does not know one run from the next. At an instant before that
-/// up to which it has been filled it is full; at the same instant or later, it goes on with what the run before has left. So
-/// in tests make a budget for each run: one that is kept for several makes each depend on those before it.
+/// A simulated run has a clock of its own, and the bucket does not know one run from the next. At an instant before
+/// that up to which it has been filled it is full; at the same instant or later, it goes on with what the run before
+/// has left. So in tests make a budget for each run: one that is kept for several makes each depend on those before it.
 ///
 /// # Examples
 ///

@@ -32,8 +32,8 @@ impl SplitMix {
     }
 }
 
-/// A seed that no other generator of this runtime has: from its clock, its entropy, and a counter. Outside of any runtime it
-/// is the standard library's, which differs from use to use and from process to process.
+/// A seed that no other generator of this runtime has: from its clock, its entropy, and a counter. Outside of any
+/// runtime it is the standard library's, which differs from use to use and from process to process.
 ///
 /// The counter is the runtime's own, so that a simulation is repeated exactly, also beside others in one process (law
 /// L39).
