@@ -18,7 +18,8 @@
 //!   and the registration. When it is Pending, nothing was written, and what is read ahead goes to the next call.
 //! * **P6 Nothing is waited for in `Drop`.** To drop a pipe closes it, or, where a thread is in a blocking call with it,
 //!   has it closed when that returns. A [`Process`] that was not reaped is killed when it is dropped, and reaped
-//!   somehow: that happens only when a tree is torn down (law L30).
+//!   somehow: that happens only when a tree is torn down (law L30). One that is held outside of that tree is killed by
+//!   [`Process::signal`] then, and [`Process::reap_later`] is called.
 //! * **P7 No policy.** Whoever implements this does not retry, report, escalate or time out, and leaves out whether the
 //!   code is cancelled.
 //! * **P8 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR`
@@ -195,6 +196,12 @@ pub trait Process: Send + Sync + Debug {
     ///
     /// The host does not know how it has ended, as when somebody else has reaped it. It counts as reaped then.
     fn reap(&self) -> io::Result<Option<ExitStatus>>;
+
+    /// Has the process, which was killed, reaped when it has ended: its tree was torn down, and nobody waits for it any
+    /// more (P6). Called in `Drop`, and waits for nothing. May be called again.
+    ///
+    /// The default does nothing, for hosts where a process that was not reaped leaves nothing behind.
+    fn reap_later(&self) {}
 
     /// Sends a signal to the process, or to its group if that is its own. Does nothing, and is `Ok`, if it was reaped
     /// (P3), or if nobody is left to receive it.

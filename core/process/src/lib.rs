@@ -61,8 +61,8 @@
 //! 5. **Only the process itself** is stopped, unless it has a group of its own: then the whole group is asked, and what
 //!    is left of it when the process has ended, in whatever way, is killed, and not waited for.
 //!
-//! If the future of the whole tree is dropped (law L30), nothing can wait: the process is killed, and a thread that
-//! ends with it reaps it.
+//! If the future of the whole tree is dropped (law L30), nothing can wait: the process is killed, wherever its [`Child`]
+//! is, and a thread that ends with it reaps it.
 //!
 //! # Questions that others answer differently
 //!

@@ -89,6 +89,11 @@ impl Process {
         status
     }
 
+    /// Has it reaped when it has ended, though nobody waits for it.
+    pub(crate) fn reap_later(&self) {
+        self.host.reap_later();
+    }
+
     /// Waits until it has exited, and reaps it. One future a side at a time.
     pub(crate) fn ended(&self, side: Side) -> Ended<'_> {
         Ended { process: self, side }

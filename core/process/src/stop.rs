@@ -9,7 +9,8 @@
 //!   it is reaped; the scope may end
 //! ```
 //!
-//! These are finalizers without a limit: the scope waits for the exit, however long it takes.
+//! These are finalizers without a limit: the scope waits for the exit, however long it takes. Where they are dropped with
+//! the host of their tree (law L30), only the kill is left.
 
 use std::error::Error;
 use std::fmt;
@@ -81,12 +82,29 @@ impl fmt::Debug for Stopping {
 /// Ends the process with the innermost scope around the call.
 pub(crate) fn end_with_scope(process: Arc<Process>) {
     // The newest runs first. Two, so that the process ends also if a function that stops it panics.
-    let last = process.clone();
-    defer_within(Duration::MAX, async move {
-        kill(&last).await;
-        last.close_unread();
-    });
+    defer_within(Duration::MAX, End(process.clone()).run());
     defer_within(Duration::MAX, stop(process));
+}
+
+/// The last step. Where its finalizer is dropped with the host of its tree, it kills and waits for nothing: the process may
+/// be held outside of the tree, and nobody else would end it.
+struct End(Arc<Process>);
+
+impl End {
+    async fn run(self) {
+        kill(&self.0).await;
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let End(process) = self;
+        if runs(process) {
+            send_kill(process);
+            process.reap_later();
+        }
+        process.close_unread();
+    }
 }
 
 /// Asks the process to stop, if it still runs, and gives it the grace. Reaps it if it stops. Reads what it prints

@@ -1,8 +1,8 @@
 //! N7: how processes end with their scope.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -390,6 +390,30 @@ pub async fn a_host_that_is_dropped(_: Arc<Reports>) {
     }
 }
 
+/// Likewise if its child is held outside of the tree. It can still be asked how it has ended.
+pub async fn a_host_that_is_dropped_without_the_child(_: Arc<Reports>) {
+    let runtime = foster::runtime::current().unwrap();
+    let kept = Mutex::new(None);
+    {
+        let mut root = pin!(foster::runtime::root(runtime, async {
+            let child = ready(&mut sh(STUBBORN)).await;
+            *kept.lock().unwrap() = Some(child);
+            match sleep_forever().await {}
+        }));
+        while kept.lock().unwrap().is_none() {
+            let polls = std::future::poll_fn(|cx| root.as_mut().poll(cx));
+            assert!(move_on_after(ms(20), polls).await.is_none());
+        }
+    }
+    while !left::children().is_empty() {
+        sleep(ms(5)).await;
+    }
+    let mut child = kept.into_inner().unwrap().unwrap();
+    let status = child.wait().await.unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    child.terminate().unwrap();
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! ending_suite {
@@ -412,6 +436,7 @@ macro_rules! ending_suite {
             a_run_is_inside_out,
             a_panic_ends_the_process,
             a_host_that_is_dropped,
+            a_host_that_is_dropped_without_the_child,
         } }
     };
 }

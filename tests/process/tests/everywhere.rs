@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foster::{Instant, Nursery, fail_after, move_on_after, nursery, sleep};
+use foster::{Instant, Nursery, fail_after, move_on_after, nursery, sleep, sleep_forever};
 use foster_conformance::harness::{ms, watched};
 use foster_process::{Command, Output, RunError, StartError, Stdio, TooMuchOutput};
 use foster_process_conformance::in_time;
@@ -383,23 +383,37 @@ fn a_process_can_be_killed() {
     });
 }
 
-/// If the future of a tree is dropped, nothing can wait for its processes.
+/// If the future of a tree is dropped, nothing can wait for its processes: also not for one whose child is elsewhere.
 #[test]
 fn a_tree_that_is_dropped_kills_its_processes() {
     everywhere(|| async {
-        let runtime = foster::runtime::current().unwrap();
-        let mut command = role("stays");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut lives = Lives::new(&mut command);
-        {
-            let mut root = pin!(foster::runtime::root(runtime, command.status()));
-            let polls = async {
-                drop(root.as_mut().await);
-                panic!("it has ended by itself");
-            };
-            foster::combine::race((polls, lives.begins())).await;
+        for elsewhere in [false, true] {
+            let runtime = foster::runtime::current().unwrap();
+            let mut command = role("stays");
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut lives = Lives::new(&mut command);
+            let mut kept = None;
+            {
+                let runs = async {
+                    if elsewhere {
+                        kept = Some(command.spawn().await.unwrap());
+                        sleep_forever().await;
+                    }
+                    drop(command.status().await);
+                };
+                let mut root = pin!(foster::runtime::root(runtime, runs));
+                let polls = async {
+                    root.as_mut().await;
+                    panic!("it has ended by itself");
+                };
+                foster::combine::race((polls, lives.begins())).await;
+            }
+            lives.is_over().await;
+            if let Some(child) = &mut kept {
+                let status = child.wait().await.unwrap();
+                assert_eq!(status.code(), if cfg!(windows) { Some(1) } else { None });
+            }
         }
-        lives.is_over().await;
     });
 }
 

@@ -566,6 +566,23 @@ fn a_wait_that_is_cut() {
     });
 }
 
+/// A process whose tree is dropped is killed, though its child is held outside of the tree.
+#[test]
+fn a_tree_that_is_dropped_without_the_child() {
+    on_sim("dropped", async |_| {
+        let start = Instant::now();
+        let (host, runtime) = (processes().unwrap(), foster::runtime::current().unwrap());
+        let mut kept = None;
+        let runs = with_processes(host, async {
+            kept = Some(Command::new("stubborn").spawn().await.unwrap());
+            match sleep_forever().await {}
+        });
+        assert!(move_on_after(secs(1), foster::runtime::root(runtime, runs)).await.is_none());
+        assert_eq!(kept.unwrap().wait().await.unwrap().signal(), Some(9));
+        assert_eq!(start.elapsed(), secs(1));
+    });
+}
+
 /// Without processes each call says so, and names the runtime and the fix.
 #[test]
 fn missing_processes_are_an_error() {

@@ -49,9 +49,17 @@ impl Exit {
 
 /// Returns whether the process has exited, and leaves it as it is.
 pub(super) fn has_exited(pid: Pid) -> io::Result<bool> {
+    look(pid, WaitIdOptions::NOHANG)
+}
+
+/// Blocks until the process has exited, and leaves it as it is.
+pub(super) fn wait_for_exit(pid: Pid) -> io::Result<()> {
+    look(pid, WaitIdOptions::empty()).map(drop)
+}
+
+fn look(pid: Pid, how: WaitIdOptions) -> io::Result<bool> {
     loop {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        match waitid(WaitId::Pid(pid), look) {
+        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how) {
             Ok(status) => return Ok(status.is_some()),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

@@ -2,26 +2,35 @@
 
 use std::io;
 use std::process::{Child, ExitStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::exit::{Exit, has_exited};
+use super::exit::{Exit, has_exited, wait_for_exit};
 use crate::contract::Process;
 use crate::signal_kind::SignalKind;
 
 #[derive(Debug)]
 pub(super) struct HostProcess {
+    entry: Arc<Entry>,
+    /// None only while it is being made.
+    exit: Option<Exit>,
+}
+
+/// A process in the table of the host.
+#[derive(Debug)]
+struct Entry {
     id: u32,
     /// It is the first of a group of its own.
     group: bool,
-    /// None only while it is being made.
-    exit: Option<Exit>,
     /// Held for one call of the host at a time. Reaping and signalling exclude each other by it (P3).
     state: Mutex<State>,
+    /// A thread waits for its end.
+    has_reaper: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -34,7 +43,8 @@ enum State {
 
 impl HostProcess {
     pub(super) fn new(child: Child, group: bool) -> Self {
-        HostProcess { id: child.id(), group, exit: None, state: Mutex::new(State::Kept(child)) }
+        let (id, state) = (child.id(), Mutex::new(State::Kept(child)));
+        HostProcess { entry: Arc::new(Entry { id, group, state, has_reaper: AtomicBool::new(false) }), exit: None }
     }
 
     pub(super) fn watch(&mut self, exit: Exit) {
@@ -42,6 +52,12 @@ impl HostProcess {
     }
 
     pub(super) fn pid(&self) -> Pid {
+        self.entry.pid()
+    }
+}
+
+impl Entry {
+    fn pid(&self) -> Pid {
         let pid = i32::try_from(self.id).ok().and_then(Pid::from_raw);
         pid.unwrap_or_else(|| unreachable!("the host gives positive numbers to processes"))
     }
@@ -93,15 +109,19 @@ impl HostProcess {
         }
         self.reap_in(state)
     }
+
+    fn reap(&self) -> io::Result<Option<ExitStatus>> {
+        self.reap_in(&mut self.lock())
+    }
 }
 
 impl Process for HostProcess {
     fn id(&self) -> u32 {
-        self.id
+        self.entry.id
     }
 
     fn poll_exited(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if matches!(*self.lock(), State::Reaped(_)) {
+        if matches!(*self.entry.lock(), State::Reaped(_)) {
             return Poll::Ready(Ok(()));
         }
         match &self.exit {
@@ -115,43 +135,47 @@ impl Process for HostProcess {
     }
 
     fn reap(&self) -> io::Result<Option<ExitStatus>> {
-        self.reap_in(&mut self.lock())
+        self.entry.reap()
+    }
+
+    fn reap_later(&self) {
+        if !matches!(self.reap(), Ok(None)) || self.entry.has_reaper.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let entry = self.entry.clone();
+        let reaps = move || {
+            // Not the reaping itself: that is done under the lock, which nobody holds while they wait. An error of
+            // either is for whoever asks how the process has ended.
+            let _ = wait_for_exit(entry.pid());
+            let _ = entry.reap();
+        };
+        // Without a thread the zombie stays until somebody asks for it, or this process ends.
+        let _ = thread::Builder::new().name("reaper of a process".into()).spawn(reaps);
     }
 
     fn signal(&self, kind: SignalKind) -> io::Result<()> {
         let signal = Signal::from_named_raw(kind.as_raw()).ok_or_else(|| {
             io::Error::new(io::ErrorKind::Unsupported, format!("there is no {kind} that could be sent"))
         })?;
-        let mut state = self.lock();
+        let mut state = self.entry.lock();
         match &*state {
             State::Reaped(_) => return Ok(()),
             State::Kept(_) => {}
         }
-        if self.is_lost() {
+        if self.entry.is_lost() {
             *state = State::Reaped(Err(Errno::CHILD.raw_os_error()));
             return Ok(());
         }
-        self.send(signal)
+        self.entry.send(signal)
     }
 }
 
 impl Drop for HostProcess {
     /// P6: only where it could not be watched, or its tree was torn down.
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let State::Kept(_) = state else { return };
-        let State::Kept(mut child) = std::mem::replace(state, State::Reaped(Err(Errno::CHILD.raw_os_error()))) else {
-            unreachable!("it was not reaped a moment ago")
-        };
-        if self.is_lost() {
-            return;
-        }
-        let _ = self.send(Signal::KILL);
-        if matches!(child.try_wait(), Ok(None)) {
-            // It is as good as dead; a thread sees to it that no zombie is left. Without one the zombie stays until
-            // this process ends.
-            let _ = thread::Builder::new().name("reaper of a process".into()).spawn(move || child.wait());
-        }
+        // One that is out of reach ends in its own way, and is reaped then.
+        let _ = self.signal(SignalKind::KILL);
+        self.reap_later();
     }
 }
 
