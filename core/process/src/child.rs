@@ -68,8 +68,9 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// The host does not know how the process has ended, as when somebody else has reaped it, or when this process
-    /// ignores `SIGCHLD`.
+    /// * The host does not know how the process has ended, as when somebody else has reaped it, or when this process
+    ///   ignores `SIGCHLD`.
+    /// * The runtime that waits for it was shut down, and the process may be alive: [`try_wait`](Child::try_wait) tells.
     ///
     /// # Examples
     ///
@@ -93,7 +94,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait).
+    /// The host does not know how the process has ended, as for [`wait`](Child::wait).
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         let status = self.process.try_wait()?;
         if status.is_some() {

@@ -186,7 +186,8 @@ pub trait Process: Send + Sync + Debug {
     /// Returns the number by which the host knows it.
     fn id(&self) -> u32;
 
-    /// Waits until the process has exited, and does not reap it (P2).
+    /// Waits until the process has exited, and does not reap it (P2). An error says that the runtime cannot wait for it,
+    /// as when that was shut down: the process may be alive.
     fn poll_exited(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Reaps the process if it has exited, and returns how; the same each time. If it is the first of a group of its

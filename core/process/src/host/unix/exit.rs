@@ -35,13 +35,15 @@ impl Exit {
         Ok(Exit { watched: reactor.watch(ours.into(), Direction::Read)?, pid, handler: Some(handler) })
     }
 
+    /// Waits until the process has exited, or cannot be asked whether it has: what reaps it finds that, too. An error is
+    /// one of the reactor.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let signalled = self.handler.is_some();
         let look = &mut |descriptor: std::os::fd::BorrowedFd<'_>| {
             // First the signals that have come, then the process: so none is lost.
             let mut signals = [0; 64];
             while signalled && matches!(rustix::io::read(descriptor, &mut signals), Ok(1..)) {}
-            if has_exited(self.pid)? { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) }
+            if matches!(has_exited(self.pid), Ok(false)) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(0) }
         };
         self.watched.poll_attempt(cx, look).map_ok(drop)
     }

@@ -125,11 +125,10 @@ impl Process for HostProcess {
             return Poll::Ready(Ok(()));
         }
         match &self.exit {
-            Some(exit) => match exit.poll(cx) {
-                // `reap` returns the error, if there is one.
-                Poll::Ready(_) => Poll::Ready(Ok(())),
-                Poll::Pending => Poll::Pending,
-            },
+            Some(exit) => exit.poll(cx).map_err(|error| {
+                let message = format!("the process cannot be waited for, and may be alive: {error}");
+                io::Error::new(error.kind(), message)
+            }),
             None => unreachable!("it is watched when it is handed out"),
         }
     }
