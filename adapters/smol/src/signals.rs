@@ -33,9 +33,11 @@ pub fn signals() -> io::Result<Signals> {
     let wanted = [Host::Int, Host::Term];
     #[cfg(not(unix))]
     let wanted = [Host::Int];
+    #[cfg(all(unix, feature = "process"))]
+    let keep = crate::process::keep_from_default();
     let signals = async_signal::Signals::new(wanted)?;
     #[cfg(all(unix, feature = "process"))]
-    crate::process::keep_from_default()?;
+    keep.installed()?;
     Ok(Signals { signals })
 }
 

@@ -22,9 +22,9 @@ pub(crate) fn of(_: Handle) -> Arc<dyn Processes> {
 }
 
 /// The signals for `foster::app` do not end the process, also when the last stream of them is dropped that
-/// `foster_process` has made.
+/// `foster_process` has made. To be called before the handler of those signals is installed.
 #[cfg(all(unix, feature = "signal"))]
-pub(crate) fn keep_from_default() -> std::io::Result<()> {
+pub(crate) fn keep_from_default() -> foster_process::host::KeepFromDefault {
     use foster_process::SignalKind;
     foster_process::host::keep_from_default(&[SignalKind::INTERRUPT, SignalKind::TERMINATE])
 }

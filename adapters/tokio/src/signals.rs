@@ -11,7 +11,8 @@ use futures_core::Stream;
 /// [`foster::app`](foster::app::app()).
 ///
 /// From this call on they do not end the process any more; also not when the stream is dropped, or the last
-/// one that `foster_process::signals` has made for them.
+/// one that `foster_process::signals` has made for them. If there is such a stream, a signal that comes in the midst of this
+/// call, and that it has not read, may be heard twice; no other is.
 ///
 /// # Errors
 ///
@@ -34,9 +35,11 @@ use futures_core::Stream;
 /// ```
 #[track_caller]
 pub fn signals() -> io::Result<Signals> {
+    #[cfg(all(unix, feature = "process"))]
+    let keep = crate::process::keep_from_default();
     let signals = Signals { interrupt: host::interrupt()?, terminate: host::terminate()? };
     #[cfg(all(unix, feature = "process"))]
-    crate::process::keep_from_default()?;
+    keep.installed()?;
     Ok(signals)
 }
 

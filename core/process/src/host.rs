@@ -23,6 +23,6 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub use unix::{Direction, HostProcesses, Reactor, Watched, keep_from_default};
+pub use unix::{Direction, HostProcesses, KeepFromDefault, Reactor, Watched, keep_from_default};
 #[cfg(windows)]
 pub use windows::HostProcesses;

@@ -21,7 +21,7 @@ use process::HostProcess;
 use signals::HostSignals;
 
 pub use reactor::{Direction, Reactor, Watched};
-pub use signals::keep_from_default;
+pub use signals::{KeepFromDefault, keep_from_default};
 
 /// The processes of the host, made of a [`Reactor`].
 pub struct HostProcesses<R> {

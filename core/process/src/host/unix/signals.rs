@@ -70,8 +70,8 @@ struct SignalState {
     /// There is no source: the default is done. None if it was ignored, or handled by somebody else, before, or is kept
     /// from its default.
     default: Option<Arc<AtomicBool>>,
-    /// The last one, by its number, that came before the signal was kept from its default: whoever did that has not
-    /// heard it.
+    /// The last one, by its number, that came before the handler was installed that keeps the signal from its default: that
+    /// has not heard it.
     kept: Option<u64>,
 }
 
@@ -183,33 +183,64 @@ fn register(kind: SignalKind, wakes: &Arc<UnixStream>) -> io::Result<Registratio
     Ok(Registration { kind, handler })
 }
 
-/// Keeps signals from their default for good: for a handler that an adapter has installed otherwise, and that is to go
-/// on when the last source is dropped. What comes from here on is its own: it is not raised again, as it has heard it.
+/// Keeps signals from their default for good: for a handler that an adapter installs otherwise, and that is to go on when
+/// the last source is dropped. What comes when it is there is its own, and is not raised again, as it has heard it.
 ///
-/// To be called when that handler is there.
-///
-/// # Errors
-///
-/// The host refuses to handle such a signal.
-pub fn keep_from_default(kinds: &[SignalKind]) -> io::Result<()> {
+/// To be called before that handler is installed; what this returns is [told](KeepFromDefault::installed) of it.
+pub fn keep_from_default(kinds: &[SignalKind]) -> KeepFromDefault {
     let mut states = states();
-    let states = states.get_or_insert_default();
-    for kind in kinds {
-        match states.entry(*kind) {
-            Entry::Vacant(first) => {
-                first.insert(SignalState::new(*kind, None)?);
-            }
-            Entry::Occupied(state) => {
-                let state = state.into_mut();
-                if let Some(default) = state.default.take() {
-                    default.store(false, Ordering::SeqCst);
-                    state.look();
-                    state.kept = Some(state.count);
+    let mut count = |kind| {
+        let state = states.as_mut().and_then(|states| states.get_mut(kind))?;
+        state.look();
+        Some(state.count)
+    };
+    // Where there is no state nothing has come.
+    KeepFromDefault { before: kinds.iter().map(|kind| (*kind, count(kind).unwrap_or(0))).collect() }
+}
+
+/// Signals that are to be [kept from their default](keep_from_default).
+#[derive(Debug)]
+#[must_use = "nothing is kept before it is told that the handler is installed"]
+pub struct KeepFromDefault {
+    /// With the last one of each, by its number, that came before the handler was installed.
+    before: Vec<(SignalKind, u64)>,
+}
+
+impl KeepFromDefault {
+    /// Keeps them from their default: the handler is there, and nobody has asked it yet what it has heard.
+    ///
+    /// Nobody knows whether the handler has heard a signal that came while it was installed. Unless a source has taken that,
+    /// it is raised again here, as it would be when the last source is dropped. If the handler had heard it, the two are
+    /// one to it, as none was read; but not on tokio, if its driver has told of the first before the second comes, some
+    /// microseconds later.
+    ///
+    /// # Errors
+    ///
+    /// The host refuses to handle such a signal.
+    pub fn installed(self) -> io::Result<()> {
+        let mut states = states();
+        let mut came_meanwhile = Vec::new();
+        for (kind, before) in self.before {
+            match states.get_or_insert_default().entry(kind) {
+                Entry::Vacant(first) => {
+                    first.insert(SignalState::new(kind, None)?);
+                }
+                Entry::Occupied(state) => {
+                    let state = state.into_mut();
+                    if let Some(default) = state.default.take() {
+                        default.store(false, Ordering::SeqCst);
+                        state.look();
+                        state.kept = Some(before);
+                        if before.max(state.taken) < state.count {
+                            came_meanwhile.push(kind);
+                        }
+                    }
                 }
             }
         }
+        drop(states);
+        came_meanwhile.into_iter().try_for_each(|kind| raise(kind.as_raw()))
     }
-    Ok(())
 }
 
 impl SignalSource for HostSignals {
@@ -292,4 +323,76 @@ fn is_default(kind: SignalKind) -> io::Result<bool> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_default(_: SignalKind) -> io::Result<bool> {
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+    use super::*;
+
+    /// A reactor that never wakes.
+    #[derive(Debug)]
+    struct Idle;
+
+    #[derive(Debug)]
+    struct Descriptor(OwnedFd);
+
+    impl Reactor for Idle {
+        fn watch(&self, descriptor: OwnedFd, _: Direction) -> io::Result<Box<dyn Watched>> {
+            Ok(Box::new(Descriptor(descriptor)))
+        }
+    }
+
+    impl Watched for Descriptor {
+        fn poll_attempt(
+            &self,
+            _: &mut Context<'_>,
+            attempt: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+        ) -> Poll<io::Result<usize>> {
+            match attempt(self.0.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                done => Poll::Ready(done),
+            }
+        }
+
+        fn into_descriptor(self: Box<Self>) -> io::Result<OwnedFd> {
+            Ok(self.0)
+        }
+    }
+
+    /// A handler that keeps a signal from its default hears once what comes before it, while it is installed, and after
+    /// that; but not again what a source has read.
+    #[test]
+    fn a_handler_that_is_installed_hears_a_signal_once() {
+        // Each is for one case alone: it is kept from its default for good.
+        let cases = [SignalKind::USER_DEFINED_1, SignalKind::USER_DEFINED_2, SignalKind::ALARM, SignalKind::HANGUP];
+        for (case, kind) in cases.into_iter().enumerate() {
+            let comes = |when| {
+                if case == when {
+                    raise(kind.as_raw()).unwrap()
+                }
+            };
+            let mut source = HostSignals::listen(&[kind], &Idle).unwrap();
+            let heard = Arc::<AtomicBool>::default();
+            let heard_now = || heard.swap(false, Ordering::SeqCst);
+            comes(0);
+            let keep = keep_from_default(&[kind]);
+            comes(1);
+            flag::register(kind.as_raw(), heard.clone()).unwrap();
+            comes(2);
+            if case == 3 {
+                // Somebody has read it.
+                raise(kind.as_raw()).unwrap();
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                assert!(source.poll_next(&mut cx).is_ready());
+                assert!(heard_now());
+            }
+            keep.installed().unwrap();
+            let at_once = heard_now();
+            drop(source);
+            let times = u32::from(at_once) + u32::from(heard_now());
+            assert_eq!(times, u32::from(case != 3), "case {case}");
+        }
+    }
 }
