@@ -235,6 +235,14 @@ fn signals_of_an_app_do_not_end_the_process() {
     }
 }
 
+/// Signals of one sort that come before an app reads the first are one, on each adapter.
+#[test]
+fn signals_of_an_app_are_one_until_they_are_read() {
+    for adapter in ADAPTERS {
+        assert_eq!(role("app, several of a sort", adapter, ""), Ok(SURVIVES));
+    }
+}
+
 fn app_signals(adapter: &str) -> Pin<Box<dyn Stream<Item = Signal>>> {
     match adapter {
         "smol" => Box::pin(foster_smol::signals().unwrap()),
@@ -382,6 +390,20 @@ fn plays_a_role() {
                 // The last stream that has got them leaves them to those who listen now.
                 drop(stream);
                 app_hears(&mut app, [term]).await;
+            }
+            "app, several of a sort" => {
+                let mut app = app_signals(&adapter);
+                // It hears a signal when the app's handler has.
+                let mut last = signals(both).unwrap();
+                for _ in 0..2 {
+                    for kind in [term, term, SignalKind::INTERRUPT] {
+                        send(kind).await;
+                        assert_eq!(last.recv().await.unwrap(), kind);
+                    }
+                    // When a timer fires, the driver of the runtime has seen what came before.
+                    sleep(ms(1)).await;
+                    app_hears(&mut app, both).await;
+                }
             }
             "beside tokio" => {
                 let mut first = foster_tokio::signals().unwrap();
