@@ -47,7 +47,7 @@ impl fmt::Display for ExitCause {
 /// | the body has returned an error, whatever was asked meanwhile | 1 |
 /// | finished; stopped within the grace, as service managers expect it | 0 |
 /// | the grace was over before all had ended, or without one graceful work was cut off | 124, which `timeout(1)` of GNU coreutils gives when the time is over |
-/// | a second signal came before all had ended | 128 + its number, as a shell reports a process that a signal has ended; 130 for one without |
+/// | a second signal came within the grace, before all had ended | 128 + its number, as a shell reports a process that a signal has ended; 130 for one without |
 #[derive(Debug)]
 #[must_use = "it has the exit code"]
 pub struct ExitReport<T> {
