@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::leaf::Gate;
-use crate::tree::current;
+use crate::tree::{current, waking};
 
 /// Stops here if the scope is cancelled. Otherwise goes on at once, or gives way to other tasks first, if this task has
 /// done enough for one poll.
@@ -78,7 +78,7 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        cx.waker().wake_by_ref();
+        waking::wake(|| cx.waker().wake_by_ref());
         Poll::Pending
     }
 }

@@ -370,7 +370,7 @@ pub fn may_take() -> bool {
 /// To be called while no lock is held. Panics of wakers do not reach the caller: they go to the
 /// [`Observer`](crate::observer::Observer) of the tree that the caller is part of (law L36).
 pub fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(waking::wake);
+    wakers.into_iter().for_each(|waker| waking::wake(|| waker.wake()));
 }
 
 /// Returns the name and place of the task whose code is running, to name it in an error or a dump. None outside of any

@@ -118,7 +118,7 @@ impl ReadyQueue {
         // Under the lock: what comes later finds the driver.
         if queue.news || !queue.keys.is_empty() || body.is_woken() {
             drop(queue);
-            return waking::wake(driver);
+            return waking::wake(|| driver.wake());
         }
         queue.driver = Some(driver);
     }
@@ -130,7 +130,7 @@ impl ReadyQueue {
         let driver = queue.driver.take();
         drop(queue);
         if let Some(driver) = driver {
-            waking::wake(driver);
+            waking::wake(|| driver.wake());
         }
     }
 
@@ -150,7 +150,7 @@ impl ReadyQueue {
     pub fn wake_driver(&self) {
         let driver = self.lock().driver.take();
         if let Some(driver) = driver {
-            waking::wake(driver);
+            waking::wake(|| driver.wake());
         }
     }
 
@@ -255,6 +255,6 @@ impl Wake for MemberWaker {
         let driver = queue.driver.take();
         drop(queue);
         let Some(driver) = driver else { return };
-        waking::wake(driver);
+        waking::wake(|| driver.wake());
     }
 }

@@ -149,9 +149,9 @@ impl Waiter {
     #[inline]
     fn wake_by(&self, waker: Waker) {
         if self.is_cancelled() {
-            without_counting(|| waking::wake(waker));
+            without_counting(|| waking::wake(|| waker.wake()));
         } else {
-            waking::wake(waker);
+            waking::wake(|| waker.wake());
         }
     }
 }

@@ -59,7 +59,7 @@ impl NodeRef {
         drop(state);
         drop(waker);
         if let Some((stopped, binding, start_into)) = cold {
-            without_counting(|| stopped.into_iter().for_each(waking::wake));
+            without_counting(|| stopped.into_iter().for_each(|waker| waking::wake(|| waker.wake())));
             catch_drop(binding);
             // L4: the `start` was not answered, or its child would have moved by now.
             start_into.iter().for_each(NodeRef::start_answered);

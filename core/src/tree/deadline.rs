@@ -198,7 +198,7 @@ fn wake_each(sleeps: Vec<Sleeper<WaitingCode>>) {
     for Sleeper { waker, code } in sleeps {
         match code.scope() {
             Some(scope) => waking::wake_for(scope, || waker.wake()),
-            None => waking::wake(waker),
+            None => waking::wake(|| waker.wake()),
         }
     }
 }

@@ -167,7 +167,7 @@ impl<F: Future<Output = T>, T> Root<F, T> {
             // If it is that host which polls the root, it drops it now instead of polling it again, and there is
             // nobody to be told.
             if !std::mem::replace(this.torn_down, true) {
-                waking::wake(cx.waker().clone());
+                waking::wake(|| cx.waker().wake_by_ref());
                 return Poll::Pending;
             }
             drop_payload(super::current::enter(node, || this.body.empty()).err());
@@ -198,7 +198,7 @@ impl<F: Future<Output = T>, T> Root<F, T> {
             // Shut down during this poll: as above. It may have ended like any other scope, once it was requested.
             (None, None) => {
                 *this.torn_down = true;
-                waking::wake(cx.waker().clone());
+                waking::wake(|| cx.waker().wake_by_ref());
                 return Poll::Pending;
             }
         };
@@ -242,7 +242,7 @@ impl Tree {
         self.timers.disarm();
         let root = self.root.lock().take();
         let sentinel = root.and_then(|root| root.set_outcome(TaskStatus::Finished));
-        sentinel.into_iter().for_each(waking::wake);
+        sentinel.into_iter().for_each(|waker| waking::wake(|| waker.wake()));
         let report = *self.cut_off.lock();
         // Also where the runtime refused a reaper, and what it was to finish was cut off.
         if dropped || report != HostDropped::default() {

@@ -9,20 +9,19 @@
 //! in another one; [`wake`] for operations, whose code runs in a scope.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Waker;
 
 use crate::events::{Orphan, OrphanKind};
 use crate::tree::frames;
 use crate::tree::node::Node;
 use crate::tree::panic::{Payload, drop_payload};
 
-/// Calls `waker`. A panic of it is told to the [`Observer`](crate::observer::Observer) of the tree that this code is
+/// Calls a waker, by `wake`. A panic of it is told to the [`Observer`](crate::observer::Observer) of the tree that this code is
 /// part of, and ends here; outside of any tree the panic hook was all there is.
 ///
 /// No lock may be held.
 #[inline]
-pub(crate) fn wake(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+pub(crate) fn wake(wake: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(wake)) {
         // No operation knows which scope the waker belongs to: the one that calls is named instead, as
         // `OrphanKind::Waker` says.
         panicked(frames::innermost().as_deref(), payload);

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 
 use foster_core::checkpoint;
 use foster_core::future::Checkpoint;
+use foster_core::leaf::wake_all;
 
 /// The handle with which the body of [`produce`](super::produce) emits its items.
 ///
@@ -115,9 +116,7 @@ impl<T> Future for Emit<'_, T> {
         let consumer = state.consumer.take();
         drop(state);
         drop(old);
-        if let Some(consumer) = consumer {
-            consumer.wake();
-        }
+        wake_all(consumer);
         drop(before);
         Poll::Pending
     }
@@ -181,9 +180,7 @@ impl<T> Slot<T> {
         };
         drop(state);
         drop(consumer);
-        if let Some(emitter) = emitter {
-            emitter.wake();
-        }
+        wake_all(emitter);
     }
 
     /// Takes the item that is offered, or waits for one.
@@ -207,11 +204,9 @@ impl<T> Slot<T> {
         let mut state = self.lock();
         state.closed = true;
         let item = mem::replace(&mut state.item, Item::Empty);
-        let wakers = (state.emitter.take(), state.consumer.take());
+        let (emitter, consumer) = (state.emitter.take(), state.consumer.take());
         drop(state);
-        drop(item);
-        if let (Some(emitter), _) = wakers {
-            emitter.wake();
-        }
+        wake_all(emitter);
+        drop((item, consumer));
     }
 }

@@ -5,7 +5,7 @@ use foster::combine::Emitter;
 use foster::combine::{produce, try_produce};
 use foster_sim::random;
 use std::sync::mpsc;
-use std::task::Waker;
+use std::task::{Wake, Waker};
 
 use super::*;
 
@@ -29,6 +29,66 @@ fn a_producer_goes_on_only_when_it_is_asked() {
         assert_eq!(log.take(), ["goes on", "makes"]);
         assert_eq!((stream.next().await, stream.next().await), (None, None));
         assert_eq!(log.take(), ["goes on"]);
+    });
+}
+
+/// A waker that wakes, and then panics.
+struct Panics(Waker);
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+        panic!("on purpose, in a waker");
+    }
+}
+
+/// Polls the future with wakers that panic.
+async fn badly<F: Future>(future: F) -> F::Output {
+    let mut future = Box::pin(future);
+    poll_fn(|cx| future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics(cx.waker().clone()))))))
+        .await
+}
+
+/// L36: a waker that panics, of the code that emits or of that which takes, does not reach the other; nor does it unwind
+/// out of the drop of the stream, which may come of a panic itself.
+#[test]
+fn the_panic_of_a_waker_on_one_side_does_not_reach_the_other() {
+    on_seeds(async || {
+        let emits = |wakers_panic: bool| {
+            Box::pin(produce(async move |mut out: Emitter<u32>| {
+                let Ok(()) = nursery(async |n: Nursery| {
+                    let emits = async move {
+                        for k in 0..3 {
+                            out.emit(k).await;
+                        }
+                    };
+                    n.spawn(async move { if wakers_panic { badly(emits).await } else { emits.await } });
+                })
+                .await;
+            }))
+        };
+        let all = async |mut stream: Pin<Box<dyn futures_core::Stream<Item = u32>>>| {
+            let mut all = Vec::new();
+            while let Some(item) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+                all.push(item);
+            }
+            all
+        };
+        assert_eq!(all(emits(true)).await, [0, 1, 2]);
+        assert_eq!(badly(all(emits(false))).await, [0, 1, 2]);
+        let panics = async {
+            let mut stream = emits(true);
+            assert_eq!(stream.next().await, Some(0));
+            checkpoint().await;
+            std::panic::resume_unwind(Box::new("the consumer"));
+        };
+        let mut panics = pin!(panics);
+        let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| panics.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        });
+        let Err(payload) = caught.await;
+        assert_eq!(*payload.downcast::<&str>().unwrap(), "the consumer");
     });
 }
 
