@@ -192,7 +192,8 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     ///
     /// A child that ends when the supervisor is being stopped, or after it has given up, is not an event of its any
     /// more: then an error goes to the [`Observer`](foster_core::observer::Observer) of the tree, and a panic resumes
-    /// out of [`run`](Supervisor::run). The observer of the tree is also told if an error panics as it is dropped.
+    /// out of [`run`](Supervisor::run). One that had ended before, and whose end was not looked at by then, is told to the
+    /// observer of the tree, whether it has failed or panicked. That is also told if an error panics as it is dropped.
     pub fn observe(mut self, observer: impl FnMut(&SupervisorEvent<'_, E>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
