@@ -420,7 +420,7 @@ pub async fn a_call_whose_await_was_forgotten_ends() {
             let (begun, go, tell) = (started.clone(), forgotten.clone(), told.clone());
             // Where it leaks nothing.
             let mut kept = None;
-            let out = CancelScope::new().deadline_after(ms(9)).run(async {
+            let out = CancelScope::new().named("around").deadline_after(ms(9)).run(async {
                 let mut job = Box::pin(to_thread(move || {
                     if !calls_before {
                         begun.up();
@@ -442,7 +442,8 @@ pub async fn a_call_whose_await_was_forgotten_ends() {
             });
             assert_eq!(out.await.is_err(), waits);
             assert_eq!(told.value(), 1, "the scope around waits for the job (L21)");
-            drop(kept);
+            let lost = caught(kept.expect("it is kept")).await.expect_err("a future that was lost is not polled");
+            assert!(text(&*lost).contains("finished by cancel scope `around`"), "{}", text(&*lost));
         }
     }
 }
