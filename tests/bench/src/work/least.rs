@@ -54,7 +54,7 @@ impl Nursery {
         let place = children.vacant_entry();
         let child =
             Child { nursery: self.clone(), slot: place.key(), ended: AtomicBool::new(false), joiner: Mutex::new(None) };
-        let [listed, polled, handle] = BlockRef::with_body(child, Body::Future { future });
+        let [listed, polled, handle] = BlockRef::with_body(child, Body::Future { future }).split();
         place.insert(listed);
         drop(children);
         spawn(Job(Some(polled)));
