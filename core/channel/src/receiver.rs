@@ -53,8 +53,8 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*, but for the place in the queue. A drop leaves the queue; a value that was handed over already goes to
-    /// the next receiver, or back to its place in the channel.
+    /// *Loses its place*. A drop leaves the queue; a value that was handed over already goes to the next receiver, or back
+    /// to its place in the channel. With one receiver there is no place to lose.
     ///
     /// # Errors
     ///

@@ -71,7 +71,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*, with one limit. A drop takes the value back out of the channel, wherever it stands there, and drops
+    /// *Loses its place*, with one limit. A drop takes the value back out of the channel, wherever it stands there, and drops
     /// it; [`ChannelSend::withdraw`] hands it back instead. The limit: if a receiver got it between the moment in which
     /// room was found for it and the drop, it was sent. Code that is cancelled is not dropped in between; what loses a
     /// `select!` or a `race` may be, and [`reserve`](Sender::reserve) has no such limit.

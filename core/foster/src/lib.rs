@@ -47,9 +47,8 @@
 //! The documentation of each function that waits says under *Cancellation* what it has done when it is cut, by the cancel of
 //! its scope or by the drop of its future. It begins with one of these words:
 //!
-//! * *Strict*: nothing has happened, and nothing is lost; to call it again is as good as to have waited on, but for the
-//!   place in the queue where several wait for the same.
-//! * *Loses its place*: nothing has happened; but the place in the queue is given up, and the next call waits at its end.
+//! * *Strict*: nothing has happened, and nothing is lost; to call it again is as good as to have waited on.
+//! * *Loses its place*: the same, but the next call waits at the end of the queue.
 //! * *Partial effect*: a part may have been done; it says which.
 //! * *Not interrupted*: once started it is waited for, even in cancelled code; before that it is strict.
 //! * *As its future*: it leaves what the future that it runs leaves.

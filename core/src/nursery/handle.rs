@@ -134,8 +134,7 @@ impl<E, K: NurseryKind> Nursery<E, K> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*, but for the place in the queue: before the child is spawned, nothing has happened, and the future is
-    /// dropped.
+    /// *Loses its place*: before the child is spawned, nothing has happened, and the future is dropped.
     ///
     /// # Panics
     ///

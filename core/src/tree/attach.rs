@@ -87,9 +87,9 @@ impl NodeRef {
     /// returns first, under the same lock; returns the rest. If there is none, the host was dropped while this code was
     /// running on another thread (L30): then the place is nowhere, and nothing is linked.
     ///
-    /// `make` does nothing else than to make a node, with its timer's entry, as it runs under the lock of the scope above; once that is released,
-    /// [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow. One lock is held at a time, on the way up.
-    /// A scope that is Closed stays so, so none that was passed could have taken it in.
+    /// `make` does nothing else than to make a node, and the entry of its deadline, as it runs under the lock of the scope
+    /// above; once that is released, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow. One lock is held
+    /// at a time, on the way up. A scope that is Closed stays so, so none that was passed could have taken it in.
     pub(super) fn attach_to_open<R>(&self, role: Role, make: impl FnOnce(Attachment) -> (NodeRef, R)) -> R {
         let mut further: Option<NodeRef> = None;
         loop {

@@ -36,8 +36,8 @@ impl<T> BroadcastSender<T> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*. A drop leaves the queue and drops the value, which nobody has seen; room that was given already goes
-    /// to the next.
+    /// *Loses its place*. A drop leaves the queue and drops the value, which nobody has seen; room that was given already
+    /// goes to the next.
     ///
     /// # Errors
     ///
