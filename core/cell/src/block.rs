@@ -168,8 +168,8 @@ impl<H: Head> BlockRef<H> {
     /// step for each.
     #[inline]
     pub fn split<const N: usize>(self) -> [Self; N] {
+        self.start().count.split(N as u32);
         let this = ManuallyDrop::new(self);
-        this.start().count.split(N as u32);
         [(); N].map(|()| BlockRef(this.0))
     }
 

@@ -228,3 +228,11 @@ fn threads_share_a_block_and_take_turns_with_its_body() {
     drop(block);
     assert_eq!(head.load(SeqCst), 1);
 }
+
+#[test]
+#[should_panic(expected = "a block is split that others refer to")]
+fn a_block_that_others_refer_to_is_not_split() {
+    let block = BlockRef::with_part(Counted::default(), ());
+    let _other = block.clone();
+    let [_first, _second] = block.split();
+}
