@@ -63,7 +63,9 @@ fn main() -> Result<(), AnyError> {
             println!("in progress at the stop: {}", goodbye.await?);
             server.await?;
             println!("the server has stopped");
-            let late = client.get(format!("http://{address}/").parse()?).await;
+            // A client of its own: the other one may still keep a connection whose end it has not seen.
+            let fresh: Client = client::pool(&n);
+            let late = fresh.get(format!("http://{address}/").parse()?).await;
             println!("a late client is refused: {}", late.is_err_and(|error| error.is_connect()));
             Ok(())
         })
