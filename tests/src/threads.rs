@@ -875,6 +875,7 @@ macro_rules! threads_suite {
             a_token_lets_other_threads_call,
             recursion_through_calls_does_not_deadlock,
             a_call_whose_await_was_forgotten_ends,
+            a_lost_call_that_panics_does_not_end_the_wait_for_its_job,
             a_permit_is_lent_while_its_job_calls,
             a_job_has_its_permit_again_after_a_call,
             the_holder_of_a_jobs_permit_is_whoever_awaits_it,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -218,8 +218,10 @@ where
                     let body = Box::pin(std::future::poll_fn(move |cx| {
                         let node = current::scope_for(super::JOB);
                         if node.flagged(ABANDONED) {
-                            // Also if the await was forgotten (L28): nobody runs what the job calls for.
-                            end.close_calls();
+                            // Also if the await was forgotten (L28): nobody runs what the job calls for. A call that panics
+                            // as it is dropped does not end the wait for the job (L21).
+                            let closed = catch_unwind(AssertUnwindSafe(|| end.close_calls()));
+                            closed.unwrap_or_else(|payload| node.panicked(payload));
                         }
                         ready!(end.poll_finished(cx));
                         if node.flagged(ABANDONED) && !node.is_shut_down() {

@@ -3,17 +3,19 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 
 use foster::runtime::root;
 use foster::scope::ReasonKind;
 use foster::sync::{CapacityLimiter, Event};
-use foster::thread::to_thread_abandon;
 use foster::thread::{CallError, Caller, block_on, caller, from_thread};
+use foster::thread::{to_thread_abandon, try_to_thread};
 use foster::{
     CancelScope, Instant, Nursery, checkpoint, deadline, defer, fail_after, graceful, is_cancelled, nursery, sleep,
     sleep_forever, stopping, thread, to_thread,
 };
 
+use super::Wakes;
 use crate::groups::probe::{Count, assert_took, caught, crash, lingering, runtime, text};
 use crate::harness::ms;
 use crate::running::witness::both;
@@ -446,6 +448,47 @@ pub async fn a_call_whose_await_was_forgotten_ends() {
             assert!(text(&*lost).contains("finished by cancel scope `around`"), "{}", text(&*lost));
         }
     }
+}
+
+/// L21, L29: a call that was not run panics as it is dropped, because the await of its job was forgotten. That fails the
+/// scope around, which still waits for the job.
+pub async fn a_lost_call_that_panics_does_not_end_the_wait_for_its_job() {
+    struct PanicsOnDrop;
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            crash("dropped with its call")
+        }
+    }
+    let (called, ended, side_by_side) = (Arc::new(Wakes::default()), Count::new(), !crate::groups::probe::is_virtual());
+    let end = ended.clone();
+    let mut kept = None;
+    let out = caught(CancelScope::new().run(async {
+        let mut job = Box::pin(try_to_thread(move || {
+            let dropped = PanicsOnDrop;
+            let call = from_thread(async move {
+                let _dropped = dropped;
+                sleep_forever().await
+            });
+            assert!(matches!(call, Err(CallError::Cancelled(None))), "{call:?}");
+            // The call has ended, and the job goes on.
+            if side_by_side {
+                std::thread::sleep(ms(20));
+            }
+            end.up();
+        }));
+        let waker = Waker::from(called.clone());
+        // It may be refused by the budget.
+        while !job.has_started() {
+            assert!(job.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            sleep(ms(1)).await;
+        }
+        while called.value() == 0 {
+            sleep(ms(1)).await;
+        }
+        kept = Some(job);
+    }));
+    assert_eq!(text(&*out.await.unwrap_err()), "dropped with its call");
+    assert_eq!(ended.value(), 1, "the scope around waits for the job");
 }
 
 /// B228: `block_on` waits on a job's thread for what tasks do; the tasks go on meanwhile.
