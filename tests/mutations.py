@@ -11,7 +11,8 @@ this function twice:
 
     fn f(..) { if crate::mutation::active(7) { the body with the edit } else { the body } }
 
-A function with several mutants has one more body for each of them.
+A function with several mutants has one more body for each of them. Where the result has a type without a name, `-> impl ..`, two bodies
+would have two types, so the edit has to be an expression, and is switched in its place.
 
 The copy and its target directory are in a temporary directory, or in `MUTATION_DIR`, where the next run finds what is built. No mutant
 is active when the tests are run first, and they have to pass. Then each mutant is run, in three stages, until one test notices:
@@ -122,6 +123,11 @@ def switch(sources):
                 at, body = find(text, old)
                 here.setdefault(body, []).append((number, at, old, new))
         for (begin, end), mutants in sorted(here.items(), reverse=True):
+            if "-> impl" in text[text.rindex("fn ", 0, begin):begin]:
+                for number, at, old, new in sorted(mutants, key=lambda mutant: -mutant[1]):
+                    switch = f"(if crate::mutation::active({number}) {{ {new} }} else {{ {old} }})"
+                    text = text[:at] + switch + text[at + len(old):]
+                continue
             chain = "".join(
                 f"if crate::mutation::active({number}) {{{text[begin:at]}{new}{text[at + len(old):end]}}} else "
                 for number, at, old, new in mutants
