@@ -215,7 +215,7 @@ impl World {
             let mut next = Some(owner);
             while let Some(scope) = next.filter(|scope| *scope != id) {
                 let seen = &self.seen[scope.index()];
-                next = seen.parent.filter(|_| seen.lost.is_some() || self.program.info(scope).sort == Sort::Task);
+                next = seen.parent.filter(|_| self.is_lost(scope) || self.program.info(scope).sort == Sort::Task);
             }
             next.is_some()
         };

@@ -361,6 +361,12 @@ impl World {
         self.check_failures();
     }
 
+    /// Whether the future of a scope is gone before it was ready, also if `scan` has not come by since that was forgotten.
+    pub(crate) fn is_lost(&self, id: Id) -> bool {
+        let seen = &self.seen[id.index()];
+        seen.lost.is_some() || seen.out.is_none() && self.program.info(id).leaks.iter().any(|leak| self.stopped[*leak])
+    }
+
     /// The end of a task, or of a scope that a reaper has closed.
     fn unseen_end(&mut self, id: Id) -> Out {
         let seen = &self.seen[id.index()];
@@ -372,8 +378,7 @@ impl World {
                 _ => Out::Cancelled,
             };
         }
-        let leaked = self.program.info(id).leaks.iter().any(|leak| self.stopped[*leak]);
-        if leaked && seen.lost.is_none() {
+        if seen.lost.is_none() && self.is_lost(id) {
             self.seen(id).lost = Some(Lost::Leaked);
             self.count("lost: leaked");
         }
