@@ -3,6 +3,7 @@
 
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -11,15 +12,19 @@ use foster::channel::bounded;
 use foster::checkpoint_if_cancelled;
 use foster::cleanup::defer_within;
 use foster::error::JoinError;
+use foster::runtime::root;
 use foster::scope::ReasonKind;
+use foster::sync::Event;
 use foster::{
-    CancelScope, Elapsed, Instant, Nursery, checkpoint, deadline, defer, fail_after, fail_at, graceful, interval,
-    is_cancelled, move_on_after, move_on_at, nursery, remaining, shield, sleep, sleep_forever, sleep_until, to_thread,
+    CancelScope, Elapsed, Instant, LocalNursery, Nursery, checkpoint, deadline, defer, fail_after, fail_at, graceful,
+    interval, is_cancelled, local_nursery, move_on_after, move_on_at, nursery, remaining, shield, sleep, sleep_forever,
+    sleep_until, to_thread,
 };
 
+use crate::groups::probe::runtime;
 use crate::harness::ms;
 use crate::running::witness::{
-    Flag, LONG, Log, Shared, assert_elapsed, be_busy, both, counted, hold, on_drop, time_is_virtual, until,
+    Flag, LONG, Log, Shared, assert_elapsed, be_busy, both, counted, hold, on_drop, poll_once, time_is_virtual, until,
 };
 
 /// B036, L3: a deadline of a scope that has been left, or that is never entered, cancels nobody and leaves no timer.
@@ -882,6 +887,34 @@ pub async fn a_busy_task_stops_at_the_first_checkpoint_behind_its_deadline() {
     assert_eq!(log.entries().len(), 0);
 }
 
+/// L8, L14: the end of another tree's task is withheld from code whose deadline has passed by the clock, also if that began to
+/// wait for it before, and nobody has looked at the clock since.
+pub async fn an_end_behind_an_unseen_deadline_is_withheld() {
+    let (go, ended) = (Event::new(), Mutex::new(None));
+    let others = local_nursery(async |n: LocalNursery<'_>| {
+        let task = n.spawn(async {
+            go.wait().await;
+            Ok(7)
+        });
+        *ended.lock().unwrap() = Some(task);
+        sleep_forever().await;
+        Ok(())
+    });
+    let mut others = pin!(root(runtime(), others));
+    assert!(poll_once(others.as_mut()).await.is_pending());
+    let mut task = ended.lock().unwrap().take().expect("it was spawned");
+    assert!(poll_once(pin!(&mut task)).await.is_pending());
+    let outcome = fail_after(ms(4), async {
+        be_busy(ms(8));
+        go.set();
+        assert!(poll_once(others.as_mut()).await.is_pending());
+        assert!(task.is_finished());
+        (&mut task).await
+    });
+    assert!(outcome.await.is_err(), "the deadline has passed");
+    assert_eq!(task.await.unwrap(), 7);
+}
+
 /// L9: who is cancelled: nothing between, a graceful shield before and behind the hard time, a full shield; and a mask
 /// holds off nothing of its own scope.
 pub async fn masks_decide_who_is_cancelled() {
@@ -1046,6 +1079,7 @@ macro_rules! deadlines_suite {
             another_thread_moves_the_deadline,
             a_deadline_passes_whether_or_not_anybody_polls,
             a_busy_task_stops_at_the_first_checkpoint_behind_its_deadline,
+            an_end_behind_an_unseen_deadline_is_withheld,
             masks_decide_who_is_cancelled,
             a_graceful_shield_behind_the_hard_time_is_cancelled,
             completion_wins_over_a_cancel_in_the_same_poll,

@@ -28,6 +28,7 @@ pub mod list;
 pub mod checkpoints;
 pub mod closing;
 pub mod deadlines;
+pub mod derived;
 pub mod groups;
 pub mod operations;
 pub mod panics;

@@ -22,6 +22,7 @@ macro_rules! suite {
         $crate::placing_suite!($runner);
         $crate::threads_suite!($runner);
         $crate::values_suite!($runner);
+        $crate::derived_suite!($runner);
         $crate::seen_suite!($runner);
     };
 }

@@ -312,8 +312,8 @@ impl<H: Head> Drop for BlockRef<H> {
             return;
         }
         let table = self.start().table;
-        // SAFETY: the table is the block's own. Lifetime: the count is zero, so nobody refers to the block (Invariant
-        // 1), and there is no guard either, which would borrow a reference. `self.0` is not used after this.
+        // SAFETY: the table is the block's own. Lifetime: this was the last reference, so nobody refers to the block
+        // (Invariant 1), and there is no guard either, which would borrow a reference. `self.0` is not used after this.
         unsafe { (table.free)(self.0) }
     }
 }

@@ -264,10 +264,8 @@ impl<T> Task<T> {
     /// L14: whether the end of the task, which has come, is none of this code's: that was cancelled before. The failure
     /// that ended a task has mostly cancelled this code, too; seen here, it would become a second error of the same
     /// nursery, or a panic in an `unwrap`.
-    ///
-    /// By what is known: the gate has asked the clock in this very poll.
     fn is_withheld(&self) -> bool {
-        current::is_known_to_be_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))
+        current::is_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))
     }
 }
 

@@ -191,3 +191,59 @@ fn who_waits_for_an_escaped_scope_is_told() {
         assert_eq!(told.get(), 1);
     });
 }
+
+/// L25, L27, L28: what the code of an escaped scope opens, in a poll during which the scopes around it end, is waited for by the
+/// nearest scope that has not ended.
+///
+/// Fails if a scope gives up its place at its end although one inside it has escaped.
+#[test]
+fn what_escaped_code_opens_is_waited_for() {
+    check(|| {
+        let (runs, opened) = (Count::default(), Count::default());
+        let (run, open) = (runs.clone(), opened.clone());
+        let threads = Threads::new();
+        let poller = block_on(root(threads.clone(), async move {
+            let escapes = async move {
+                yield_now().await;
+                for _ in 0..3 {
+                    let (run, open) = (run.clone(), open.clone());
+                    let inner = CancelScope::new().run(async move {
+                        defer(async move {
+                            yield_now().await;
+                            run.add();
+                        });
+                        // Or it was found with the scope around, and finished before this.
+                        if current::scope_for("the test").life() != Life::Closed {
+                            open.add();
+                        }
+                        sleep_forever().await
+                    });
+                    let Ok(inner) = begun(Box::pin(inner) as Boxed<_>) else { unreachable!("it waits") };
+                    drop(inner);
+                }
+            };
+            let ended = Arc::new(Event::new());
+            let end = ended.clone();
+            nursery(async |n: Nursery| {
+                n.spawn(async move { ended.wait().await });
+                let around = CancelScope::new().run(CancelScope::new().run(async {
+                    let escapes: Boxed<_> = Box::pin(CancelScope::new().run(escapes));
+                    let Ok(mut escapes) = begun(escapes) else { unreachable!("it gives way") };
+                    thread::spawn(move || {
+                        let poll = || escapes.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                        if let Err(payload) = catch_unwind(AssertUnwindSafe(poll)) {
+                            assert_tells(payload.downcast_ref::<String>().unwrap());
+                        }
+                        drop(escapes);
+                        end.set();
+                    })
+                }));
+                Ok(around.await.unwrap().unwrap())
+            })
+            .await
+        }));
+        assert!(runs.get() >= opened.get(), "a finalizer was lost");
+        poller.unwrap().join().unwrap();
+        ended(&threads);
+    });
+}

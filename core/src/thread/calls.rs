@@ -19,6 +19,7 @@ use crate::cancel_scope::{CancelScope, CancelScopeFuture, ScopeHandle, reason};
 use crate::leaf::{assert_may_block, has_to_yield, wake_all};
 use crate::reason::{Origin, Reason};
 use crate::runtime::park_until;
+use crate::tree::panic::drop_payload;
 
 /// Runs `future` in the scope that awaits this blocking job, and blocks the job's thread until it has ended.
 ///
@@ -159,7 +160,7 @@ impl Caller {
         }
     }
 
-    /// As [`thread::is_cancelled`](super::is_cancelled).
+    /// As [`thread::is_cancelled`](super::is_cancelled); and true when the job has ended, and nobody waits for it any more.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.awaiter.is_cancelled() || {
@@ -284,10 +285,21 @@ impl CallQueue {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let calls = (std::mem::take(&mut state.polled), std::mem::take(&mut state.queued));
+        let calls = [std::mem::take(&mut state.polled), std::mem::take(&mut state.queued)];
         let waker = state.waker.take();
         drop(state);
-        drop((calls, waker));
+        drop(waker);
+        // Each, also if one panics as it is dropped; of several panics the first resumes.
+        let mut first = None;
+        for call in calls.into_iter().flatten() {
+            match panic::catch_unwind(AssertUnwindSafe(|| drop(call))) {
+                Err(payload) if first.is_none() => first = Some(payload),
+                dropped => drop_payload(dropped.err()),
+            }
+        }
+        if let Some(payload) = first {
+            panic::resume_unwind(payload);
+        }
     }
 }
 
@@ -410,5 +422,36 @@ struct ReplyOnDrop<T>(Reply<T>);
 impl<T> Drop for ReplyOnDrop<T> {
     fn drop(&mut self) {
         self.0.send(CallOutcome::Cancelled(None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+    use super::{CallError, CallQueue};
+
+    struct PanicsOnDrop(&'static str);
+
+    impl Drop for PanicsOnDrop {
+        fn drop(&mut self) {
+            std::panic::panic_any(self.0);
+        }
+    }
+
+    /// L32, L37: of several calls that panic as they are dropped, each is dropped, and the first panic resumes.
+    #[test]
+    fn each_call_is_dropped() {
+        let calls = CallQueue::default();
+        let replies = ["first", "second"].map(|name| {
+            let panics = PanicsOnDrop(name);
+            calls.push(async move { drop(panics) }, Location::caller()).expect("it is open")
+        });
+        let payload = catch_unwind(AssertUnwindSafe(|| calls.close())).expect_err("two calls panic");
+        assert_eq!(payload.downcast_ref(), Some(&"first"));
+        for reply in replies {
+            let outcome = reply.lock().outcome.take().expect("a call that was dropped has been answered");
+            assert!(matches!(outcome.into_result(), Err(CallError::Cancelled(None))));
+        }
     }
 }

@@ -25,10 +25,9 @@ impl Awaiter {
     /// when it asks whether it is still wanted. No lock may be held.
     pub(super) fn is_cancelled(&self) -> bool {
         match self {
-            // The parent is asked, because the job's own scope is shielded.
-            Awaiter::Scope(node) => {
-                node.flagged(ABANDONED) || node.parent().is_some_and(|parent| parent.is_cancelled())
-            }
+            // The parent is asked, because the job's own scope is shielded. That is Closed when the job has ended, and
+            // nobody waits for it any more.
+            Awaiter::Scope(node) => node.flagged(ABANDONED) || node.parent().is_none_or(|parent| parent.is_cancelled()),
             Awaiter::Abandonable(abandoned, node) => abandoned.load(Ordering::Acquire) || node.is_cancelled(),
         }
     }

@@ -32,7 +32,7 @@ use std::task::Waker;
 
 use super::children::Role;
 use super::closing::ClosedNode;
-use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, ORPHAN, PROPAGATED, SHUT_DOWN, TO_CLOSE};
+use super::flags::{self, ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, ORPHAN, PROPAGATED, SHUT_DOWN, TO_CLOSE};
 use super::frames;
 use super::node::{Kind, Life, NodeRef, Place};
 use super::panic::drop_payload;
@@ -54,6 +54,7 @@ pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
 ///
 /// Model: `races/escaped.rs`, `who_waits_for_an_escaped_scope_is_told`.
 pub(crate) fn leaked(node: &NodeRef) {
+    node.and_above().skip(1).for_each(|above| _ = above.flag(flags::HAS_ESCAPED));
     if let Some(waker) = abandon(node, || {}) {
         waking::wake_for(node, || waker.wake());
     }

@@ -13,7 +13,7 @@
 //! and for each scope of a tree that is shut down.
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED};
+use super::flags::{ABANDONED, CANCELLED, HAS_ESCAPED};
 use super::frames;
 use super::node::{Life, NodeRef, Place, State};
 use super::observing;
@@ -29,7 +29,7 @@ pub(crate) struct ClosedNode {
     /// Cancelled from further out: the code around does not go on, and the scope parks if it has no error to report
     /// (L18).
     pub(crate) inherited: bool,
-    /// The place that it is about to leave, which does not change any more; none of a root.
+    /// The place that it is about to leave, which does not change any more; none of a root, and of one that has left.
     pub(crate) place: Option<Place>,
 }
 
@@ -45,7 +45,8 @@ impl NodeRef {
         // An abandoned scope may be closed while a body that has escaped opens something in it (L28).
         debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
         // Nobody goes up from a scope that ends by itself: it gives up its place, so that the parent is not counted twice.
-        let place = if self.flagged(CANCELLED | ABANDONED) { state.place.clone() } else { state.place.take() };
+        let is_passed = self.flagged(CANCELLED | ABANDONED | HAS_ESCAPED);
+        let place = if is_passed { state.place.clone() } else { state.place.take() };
         let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place };
         let inherited = state.inherited;
         // Taken out here, and dropped where the lock is released. Nobody is woken by the waker: whoever closes a scope is

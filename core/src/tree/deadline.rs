@@ -28,8 +28,8 @@ impl Tree {
     /// No lock may be held: wakers are called. It does not arm the timer again. If another thread fires at the same time, this
     /// waits until that one has marked what was due; it may still be waking.
     pub(crate) fn fire_due(&self) {
-        // The fast path, of each operation in code with a deadline: one load, and one look at the clock. A stale `next` is one
-        // that was right a moment ago: an insertion that this thread has to see came before, in its own order or by a wake-up.
+        // The fast path, of each operation in code with a deadline: one load, and one look at the clock. A stale `next` is one that was right a moment ago: an insertion that this thread has
+        // to see came before, in its own order or by a wake-up.
         let next = self.timers.next.load();
         if next == Instant::NEVER || next > self.now() {
             return;

@@ -19,8 +19,8 @@
 //!
 //! The driver registers its waker, then looks at `PROPAGATED`. A request sets that flag, then takes the waker. So
 //! either the driver sees the request in this poll, or the request finds the waker and calls it, and the driver sees
-//! it in the next one. The same order holds for the end of a child: the nursery registers before it looks for the
-//! last time whether anything is left.
+//! it in the next one. What came between the look at something else, such as the children that are left, and the
+//! registration has marked the scope as woken: then `register` wakes the driver itself.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -247,8 +247,7 @@ impl NodeRef {
         }
     }
 
-    /// Keeps the waker of whoever drives the scope, after [`touch`](NodeRef::touch) in the same poll. Returns whether
-    /// it may be another one than before: then the caller looks once more at what it waits for. No lock may be held.
+    /// Keeps the waker of whoever drives the scope, after [`touch`](NodeRef::touch) in the same poll. No lock may be held.
     ///
     /// A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too. Then
     /// it is polled again, and nobody needs its waker before that. A job that is known is woken during its polls as at
@@ -257,20 +256,21 @@ impl NodeRef {
     /// Models: `races/scopes.rs`, `a_wake_races_with_the_driver_that_registers` and
     /// `a_waker_is_replaced_while_it_is_called`.
     #[inline]
-    pub(crate) fn register(&self, driver: Driver, waker: &Waker) -> bool {
+    pub(crate) fn register(&self, driver: Driver, waker: &Waker) {
         if self.job_waker().is_some() {
-            return false;
+            return;
         }
         // A scope that is woken needs no waker before its next poll. But that of a job is for all polls to come: a task
         // that wakes itself again and again would come by here each time. One that ends in its second poll does without.
         let is_woken = self.woken.load(Ordering::Acquire);
-        let is_new = is_woken && !(self.is_job(driver) && self.polled.is_repeated()) || self.keep_waker(driver, waker);
+        if !is_woken || self.is_job(driver) && self.polled.is_repeated() {
+            self.keep_waker(driver, waker);
+        }
         // Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the
         // mark, or that finds the waker.
         if self.woken.load(Ordering::Acquire) {
             without_counting(|| waking::wake_for(self, || waker.wake_by_ref()));
         }
-        is_new
     }
 
     /// Returns whether it is the job of a task that drives the scope: each of its wakers is as good as the others (R2).
@@ -278,15 +278,15 @@ impl NodeRef {
         driver == Driver::Own && self.kind == Kind::Task && !self.flagged(LOCAL)
     }
 
-    /// Leaves the waker in the node, unless the same one is there. Returns whether it was another one before.
+    /// Leaves the waker in the node, unless the same one is there.
     ///
     /// Not for a future whose scope was abandoned, nor in a Closed scope: nobody would call it. It is woken instead, to
     /// find that out (L28, L30).
-    fn keep_waker(&self, driver: Driver, waker: &Waker) -> bool {
+    fn keep_waker(&self, driver: Driver, waker: &Waker) {
         let is_known = |state: &State| state.waker.as_ref().is_some_and(|old| old.will_wake(waker));
         // That of a task or a root is mostly gone: what led to this poll has called it.
         if !matches!(self.kind, Kind::Task | Kind::Root) && is_known(&self.lock()) {
-            return false;
+            return;
         }
         // No lock is held while a waker is cloned or dropped (L36).
         let mut new = Some(waker.clone());
@@ -303,7 +303,6 @@ impl NodeRef {
         if lost {
             without_counting(|| waking::wake_for(self, || waker.wake_by_ref()));
         }
-        true
     }
 
     /// Returns whether an inner scope is still being driven to its end, so that the body of this cancelled scope has
@@ -343,8 +342,7 @@ impl NodeRef {
     /// so whatever came between two locks is seen. It ends when nothing is to be done (Ready), or when the driver has
     /// registered and then found nothing (Pending). Most scopes go all the way in the first turn.
     ///
-    /// `registered` and `dismissed` see to it that this happens once in a poll, and `exact` that the clock is looked
-    /// at once.
+    /// `dismissed` sees to it that daemons are asked once in a poll, and `exact` that the clock is.
     ///
     /// ```text
     ///   replaced? ──▶ wake both, Pending          finalizer taken out by the future? ──▶ register, Pending
@@ -358,7 +356,7 @@ impl NodeRef {
     /// Model: `races/scopes.rs`, `a_spawn_races_with_the_drain`.
     pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
         self.touch();
-        let (mut exact, mut dismissed, mut registered) = (false, false, false);
+        let (mut exact, mut dismissed) = (false, false);
         loop {
             let mut state = self.lock();
             if driver.is_replaced(self) {
@@ -405,12 +403,9 @@ impl NodeRef {
             let is_held = |cold: &Cold| cold.polls_finalizer || shuts_down();
             if state.life == Life::Draining || state.finalizers() > 0 && state.cold.as_deref().is_some_and(is_held) {
                 drop(state);
-                // Looked at again, once, after the driver is known: a child that ends in between wakes it.
-                if registered || !self.register(driver, cx.waker()) {
-                    return Poll::Pending;
-                }
-                registered = true;
-                continue;
+                // A child that ends in between wakes the driver: see `register`.
+                self.register(driver, cx.waker());
+                return Poll::Pending;
             }
             // L22: the one that has started, before the next one starts; of these the newest first. Its budget begins with
             // its first poll.

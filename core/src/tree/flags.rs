@@ -115,5 +115,9 @@ pub(crate) const ORPHAN: u32 = 1 << 12;
 /// Set by `ScopeFuture::cancel`, before its request.
 pub(crate) const GIVEN_UP: u32 = 1 << 23;
 
+/// The future of a scope inside was forgotten, or has escaped to other code (L28): that may be in a poll of it, and go up from
+/// there, through scopes that end meanwhile. Set by `leaked` on all scopes above.
+pub(crate) const HAS_ESCAPED: u32 = 1 << 24;
+
 /// The flags of a tree, which every scope of it has, and passes on. Set before the tree runs.
 pub(crate) const KEPT: u32 = FOLLOWED | FOLLOWED_TASKS | NOTED;

@@ -135,7 +135,7 @@ pub(crate) struct NodeRef(pub(super) BlockRef<Node>);
 /// goes on when the scope's own future is dropped (L27).
 pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A scope. As long as it has no place in a tree it has no tree and no parent, is Open, and is reached by nothing but
+/// A scope. Before it gets a place in a tree it has no tree and no parent, is Open, and is reached by nothing but
 /// its own request.
 pub(crate) struct Node {
     /// The construct that the scope belongs to. Never changes.
@@ -249,8 +249,8 @@ enum TreeLink {
 pub(crate) struct State {
     /// How far the scope has come. Moved by its driver, by `abandon` and by `shut_down`, under this lock.
     pub(crate) life: Life,
-    /// The scope's place. None for a root, before the entry, and once the scope has ended by itself; one that was cancelled
-    /// or abandoned keeps it, also when it has left the parent's table: its code may go up from it.
+    /// The scope's place. None for a root, before the entry, and once the scope has ended by itself. Where code may still go
+    /// up from a scope, it keeps its place, also when it has left the parent's table: see `close_in`.
     pub(crate) place: Option<Place>,
     /// Requests from further out that reach this scope, as far as its own shield lets them. Written by `propagate`,
     /// `inherit` and, for the move of a `start`, anew.
@@ -325,7 +325,7 @@ impl State {
         self.cold.as_ref().map_or(Duration::ZERO, |cold| cold.grace)
     }
 
-    /// Returns the scope above; none above a root, and before the entry.
+    /// Returns the scope above; none where there is no [place](State::place).
     pub(crate) fn parent(&self) -> Option<&NodeRef> {
         self.place.as_ref().map(|place| &place.parent)
     }
@@ -429,7 +429,7 @@ impl NodeRef {
         nodes
     }
 
-    /// Returns this scope and those above it, up to the root, or to one that has no place yet. No lock may be held: they
+    /// Returns this scope and those above it, up to the root, or to one that has no place (any more). No lock may be held: they
     /// are locked one after the other, and may get other parents meanwhile.
     pub(crate) fn and_above(&self) -> impl Iterator<Item = NodeRef> {
         std::iter::successors(Some(self.clone()), |node| node.parent())
@@ -440,7 +440,7 @@ impl NodeRef {
         self.lock().place.clone()
     }
 
-    /// Returns the scope above; none above a root, and before the entry. It may change as soon as the lock is
+    /// Returns the scope above; none where there is no [place](State::place). It may change as soon as the lock is
     /// released.
     pub(crate) fn parent(&self) -> Option<NodeRef> {
         self.lock().parent().cloned()

@@ -91,17 +91,19 @@ impl NodeRef {
     /// at once only in a shut-down.
     pub(super) fn poll_task(&self, cx: &mut Context<'_>) -> Poll<()> {
         // If it is gone, it was torn down with its host (L30).
-        let Some(task) = self.0.try_use_body() else { return Poll::Ready(()) };
+        let Some(mut task) = self.0.try_use_body() else { return Poll::Ready(()) };
         observing::poll(self, || {
-            let mut task = task;
-            if let Poll::Ready(closed) = task.body().poll(self, cx) {
-                self.finish_task(task, closed);
-                return Poll::Ready(());
+            // Torn down while it was being put back: then the job is woken, and comes by here; or is dropped with its host.
+            if !self.is_shut_down() {
+                if let Poll::Ready(closed) = task.body().poll(self, cx) {
+                    self.finish_task(task, closed);
+                    return Poll::Ready(());
+                }
+                // Not if it was torn down during this poll: whoever did so has left the body to this thread.
+                let Some(unwanted) = task.put_back() else { return Poll::Pending };
+                task = unwanted;
             }
-            // Torn down during this poll: the thread that did so has left the body to this one. Or while it was being put
-            // back: then the job is woken, and finds its scope Closed in its next poll; or is dropped with its host.
-            let Some(mut unwanted) = task.put_back() else { return Poll::Pending };
-            unwanted.body().abandon(self);
+            task.body().abandon(self);
             Poll::Ready(())
         })
     }

@@ -1,5 +1,5 @@
-//! All deadlines, hard times and sleeps of one tree: one queue in the order of their instants, one lock, one timer of
-//! the host.
+//! All deadlines, hard times and sleeps of one tree: one queue in the order of their instants, one lock for it, one timer
+//! of the host. A second lock sees to it that one thread at a time does what is due.
 //!
 //! An *entry* is a [`TimerKey`], which begins with its instant, and a [`Target`]. It is in the queue from its insertion
 //! until it fires or is removed. Most limits are removed before they fire.
@@ -21,7 +21,7 @@
 //!    the earliest entry or for an earlier instant.
 //! 4. The key of a sleep that was missed stays among the `missed` until the [`Sleep`](crate::future::Sleep) takes note of
 //!    its end, or is dropped. So a sleep that is neither there nor in the queue has ended in time.
-//! 5. Under the lock no waker and no [`NodeRef`] is cloned, called or dropped, and the host's timer is neither armed
+//! 5. Under the lock no waker is cloned or called, no waker and no [`NodeRef`] is dropped, and the host's timer is neither armed
 //!    nor dropped (L36).
 //!
 //! # Why no timer is lost
@@ -146,7 +146,7 @@ pub(super) struct Due<C, S> {
 
 /// The timers of a tree; part of the [`Tree`](super::shared::Tree). Used by any thread.
 pub(crate) struct Timers<C, S> {
-    /// The one lock. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go; `promote`), and no node is
+    /// The lock of all entries. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go; `promote`), and no node is
     /// locked under it.
     pub(super) queue: PlainMutex<Queue<C, S>>,
     /// Held by the thread that takes out what is due, until all of it is marked. Locked before any node, and, as these,

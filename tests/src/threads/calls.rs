@@ -231,6 +231,7 @@ pub async fn a_token_lets_other_threads_call() {
         token
     })
     .await;
+    assert!(kept.is_cancelled(), "the job has ended");
     let late = to_thread(move || kept.call(async {}));
     let late = late.await;
     assert!(matches!(late, Err(CallError::Finished)), "{late:?}");

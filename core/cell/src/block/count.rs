@@ -41,7 +41,7 @@ impl RefCount {
         }
     }
 
-    /// Counts one less, and returns whether it was the last.
+    /// Gives up a reference, and returns whether it was the last; that one stays counted.
     #[inline]
     pub(super) fn remove(&self) -> bool {
         // The last one needs no atomic step, as nobody else can count another: 3 % of a child (a floor, `tests/bench`).

@@ -40,7 +40,8 @@ impl<T> Emitter<T> {
     /// the shield is dropped with the body (law L16).
     ///
     /// If the stream is gone, or has ended, the item is dropped, and this goes on at once. Only what is shielded from
-    /// the cancellation of the body gets there, or an emitter that was moved out of it.
+    /// the cancellation of the body gets there, or an emitter that was moved out of it. A stream that was forgotten
+    /// ([`mem::forget`]) is not gone: what is shielded waits for it, and so does the scope around.
     ///
     /// # Cancellation
     ///

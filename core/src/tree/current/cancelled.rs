@@ -1,6 +1,6 @@
 //! The view that code has of the scopes that it is in: whether it has to stop (L9).
 //!
-//! Every operation of foster asks in each of its polls (`Gate`), so the case in which nothing is going on costs one load of
+//! Every operation of foster asks in each of its polls until it has started (`Gate`), so the case in which nothing is going on costs one load of
 //! one flag word: `is_clear`. Only the thread's own stack is looked at, and nothing is locked.
 
 use crate::Instant;
