@@ -47,17 +47,17 @@ pub async fn a_sleep_survives_the_drop_of_another() {
             // With a handle it has its deadline among the tree's timers from the start.
             let handle = scope.handle();
             let all = scope.run(async {
-                // The last sleep ends after the instant of the one that is dropped: a timer that is armed for that comes too late.
+                // The last sleep begins before the instant of the one that is dropped, and ends after it: nobody looks meanwhile.
                 let mut first = pin!(sleep(ms(2)));
-                let mut second = Box::pin(sleep(ms(6)));
+                let mut second = Box::pin(sleep(ms(12)));
                 assert!(poll_once(first.as_mut()).await.is_pending());
                 assert!(poll_once(second.as_mut()).await.is_pending());
                 be_busy(ms(3));
                 assert!(!is_cancelled());
                 drop(second);
                 first.await;
-                gives_way(ms(3)).await;
-                sleep(ms(8)).await;
+                gives_way(ms(2)).await;
+                sleep(ms(20)).await;
             });
             all.await.expect("the hour is not over");
             assert!(handle.is_closed());
