@@ -38,7 +38,7 @@ QUICK = [
     ("installed", [], {"FOSTER_LIMIT": "10"}), ("scale", [], {}),
 ]
 KIT = [("counted", [], {}), ("kit", [], {})]
-REAL = [("smol", [], {}), ("races", [], {}), ("real", [], {"FOSTER_SECONDS": "20", "FOSTER_SURVEY": "1"})]
+REAL = [("smol", [], {}), ("tokio_current_thread", [], {}), ("tokio_multi_thread", [], {}), ("races", [], {}), ("real", [], {"FOSTER_SECONDS": "20", "FOSTER_SURVEY": "1"})]
 MODELS = [("foster_core", ["races::"], {}), ("foster_channel", ["races::"], {})]
 LIMIT = 150                 # seconds for a program of tests; more than the 60 after which a test that is running is named
 MODELS_LIMIT = 400

@@ -49,6 +49,11 @@ impl FinalizerSeen {
         self.status == Status::Running
     }
 
+    /// Whether nothing but what the body has left is to end.
+    pub(crate) fn is_body_over(&self) -> bool {
+        self.body != Status::Armed
+    }
+
     /// Whether it has a probe that has not run.
     pub(crate) fn has_probe(&self, probes: bool) -> bool {
         probes && self.complex && self.is_running()

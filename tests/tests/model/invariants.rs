@@ -154,6 +154,10 @@ impl World {
         self.host.finalizers += self.finalizers.iter().filter(|finalizer| finalizer.has_probe(self.probes)).count();
         self.host.rough = self.finalizers.iter().filter(|finalizer| finalizer.rough).count();
         self.host.gone = true;
+        // Their bodies are over, and nobody will tell of the rest of their scopes.
+        for finalizer in &mut self.finalizers {
+            finalizer.rough |= finalizer.is_running() && finalizer.is_body_over();
+        }
     }
 
     /// I24: no scope is left, and the report is right.

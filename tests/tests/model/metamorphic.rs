@@ -7,13 +7,14 @@ use std::time::Duration;
 use foster_sim::Policy;
 use serde_json::{Value, json};
 
-use super::finalizer::Status;
+use super::finalizer::{FinalizerSeen, Status};
 use super::generate::{generate, rename_root, without};
 use super::localize::localize;
 use super::program::{Program, Sort};
 use super::python_random::Random;
 use super::replay::{Setting, Summary, run};
-use super::world::World;
+use super::show::show;
+use super::world::{BodyState, World};
 
 /// The operations that have no equivalent in a drop: masks, those of foreign code on futures, and those that depend on
 /// the order in which things end.
@@ -52,6 +53,16 @@ pub(crate) fn drop_is_cancel(seed: u64, summary: &mut Summary) -> String {
         summary.add(&run);
         run.world
     });
+    // Cancelled, a scope whose body has returned gives its value when its finalizers have run, and the code around goes on to its
+    // next checkpoint; dropped, it gives nothing.
+    let gives_later = |finalizer: &FinalizerSeen| {
+        let runs = (finalizer.begin as f64) < at && (finalizer.end as f64) > at;
+        runs && cancelled.seen[finalizer.owner.index()].body == BodyState::Returned
+    };
+    if cancelled.finalizers.iter().any(gives_later) {
+        *summary.counts.entry("left out").or_default() += 1;
+        return cancelled.broken.join("\n");
+    }
     let mut text: String = cancelled.broken.iter().chain(&dropped.broken).map(|broken| format!("{broken}\n")).collect();
     let (tasks, finalizers) = (started(&cancelled), early_finalizers(&cancelled, at));
     *summary.counts.entry("tasks compared").or_default() += tasks.len() as u64;
@@ -64,7 +75,7 @@ pub(crate) fn drop_is_cancel(seed: u64, summary: &mut Summary) -> String {
         let _ =
             writeln!(text, "I17: cut at {at}, the finalizers are {finalizers:?} if cancelled, {dropped:?} if dropped");
     }
-    text
+    if text.is_empty() { text } else { format!("{}{text}", show(&nursery)) }
 }
 
 fn started(world: &World) -> BTreeSet<String> {

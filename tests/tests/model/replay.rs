@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -157,7 +156,10 @@ impl fmt::Display for Summary {
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Calls `program` for each number, on all processors; it runs what belongs to the number and says what is wrong.
-pub(crate) fn for_each(numbers: Range<u64>, program: impl Fn(u64, &mut Summary) -> String + Sync) -> Summary {
+pub(crate) fn for_each(
+    numbers: impl Iterator<Item = u64> + Send,
+    program: impl Fn(u64, &mut Summary) -> String + Sync,
+) -> Summary {
     for_each_of(numbers.map(|number| (number, ())), |number, (), summary| program(number, summary))
 }
 
