@@ -1,6 +1,7 @@
 //! The book of foster: compiles and runs its code blocks as documentation tests.
 //!
 //! The pages are in `src`, for [mdBook](https://rust-lang.github.io/mdBook/). `tests/book.rs` checks what is not code.
+#![forbid(unsafe_code)]
 
 /// Each page is a module, so that its name stands in the name of its tests.
 macro_rules! pages {

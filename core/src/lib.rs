@@ -99,9 +99,7 @@ pub mod observer {
         ScopeEvent, TaskEvent,
     };
     pub use crate::live_counts::{LiveCounts, live_counts};
-    #[doc(hidden)]
-    pub use crate::report::KeptPanic;
-    pub use crate::report::report;
+    pub use crate::report::{KeptPanic, report};
 }
 
 /// Why a scope was asked to stop, and where scopes were made.

@@ -18,7 +18,7 @@
 //!
 //! The children of a [`nursery`](crate::nursery()) are tasks of the executor: they run in parallel, and own what they
 //! use. The children of a [`local_nursery`](crate::local_nursery()) live in the parent's own task: they take turns, may
-//! borrow from the code around, and cost a fraction. Everything else is the same: the semantics, the methods, and
+//! borrow from the code around, and cost less. Everything else is the same: the semantics, the methods, and
 //! [`NurseryOptions`](crate::NurseryOptions); except that a local nursery whose future is dropped by foreign code drops
 //! its children's futures in place (law L41).
 //!

@@ -56,7 +56,44 @@ pub fn report(error: &dyn Debug, kind: OrphanKind) {
 /// the payload is dropped; the panic hook has reported the panic.
 ///
 /// For combinators; dropping it is safe wherever dropping a scope is (law L37).
-#[doc(hidden)]
+///
+/// # Examples
+///
+/// A combinator that polls two futures to their ends, also if the first one panics:
+///
+/// ```
+/// use foster::checkpoint;
+/// use foster::observer::KeptPanic;
+/// use std::panic::{AssertUnwindSafe, catch_unwind};
+/// use std::pin::pin;
+/// use std::task::Poll;
+///
+/// async fn both(first: impl Future<Output = ()>, second: impl Future<Output = ()>) {
+///     let (mut first, mut panic) = (pin!(first), None);
+///     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| first.as_mut().poll(cx))) {
+///         Ok(poll) => poll,
+///         Err(payload) => {
+///             panic = Some(KeptPanic::new(payload));
+///             Poll::Ready(())
+///         }
+///     })
+///     .await;
+///     // Dropped here, by foreign code, the combinator does not lose the panic: it fails the scope around.
+///     second.await;
+///     if let Some(panic) = panic {
+///         panic.resume();
+///     }
+/// }
+///
+/// let mut ended = false;
+/// let run = catch_unwind(AssertUnwindSafe(|| {
+///     foster_sim::run(1, both(async { panic!("the first") }, async {
+///         checkpoint().await;
+///         ended = true;
+///     }))
+/// }));
+/// assert!(run.is_err() && ended);
+/// ```
 pub struct KeptPanic {
     // In a mutex for `Sync` only: a payload is not.
     payload: Mutex<Option<Payload>>,
@@ -74,6 +111,10 @@ impl KeptPanic {
     }
 
     /// Resumes the panic.
+    ///
+    /// # Panics
+    ///
+    /// Always: that is what it is for.
     pub fn resume(mut self) -> ! {
         match self.take() {
             Some(payload) => resume_unwind(payload),

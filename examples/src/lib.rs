@@ -1,4 +1,5 @@
 //! Helpers that the example programs share: the choice of the adapter or of the version, and ctrl-C.
+#![forbid(unsafe_code)]
 
 mod adapter;
 

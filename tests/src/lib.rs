@@ -18,6 +18,7 @@
 //! foster_conformance::suite!(on_my_runtime);
 //! ```
 
+#![forbid(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 #![expect(clippy::async_yields_async, reason = "a task is handed out of the scope on purpose")]
 

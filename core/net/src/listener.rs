@@ -30,7 +30,7 @@ pub struct Listener<F: Family> {
     /// The file of a Unix socket.
     #[cfg(unix)]
     pub(crate) own_file: Option<OwnFile>,
-    /// Who waits to accept.
+    /// The code that waits to accept.
     line: Line,
     family: PhantomData<F>,
 }

@@ -40,7 +40,7 @@ pub(crate) struct Process {
 /// The waiter for the exit.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
-    /// Whoever has the child.
+    /// The task or thread that waits for the child.
     Holder = 0,
     /// The finalizer.
     Finalizer = 1,

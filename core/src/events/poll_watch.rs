@@ -12,13 +12,13 @@ use crate::reason::Origin;
 /// default on standard error.
 ///
 /// A poll that takes long holds up the other tasks of its thread: it computes without a checkpoint, or blocks; such
-/// code belongs into [`to_thread`](crate::to_thread). A task that does not end when it is cancelled computes without a
+/// code belongs in [`to_thread`](crate::to_thread). A task that does not end when it is cancelled computes without a
 /// checkpoint, or stands in a shield. Each task is reported for that once.
 ///
 /// It reports at the end of a poll. A task that is not polled again is not reported: one in a shield without an end,
 /// behind a thread that hangs, or in a poll that never returns. [`dump`](crate::dump()) lists those.
 ///
-/// It reads the clock twice a poll. A tree without it pays nothing.
+/// It reads the clock twice a poll. A tree that no observer follows pays one load a poll.
 ///
 /// # Examples
 ///

@@ -1,9 +1,8 @@
 //! The node: what a scope is on the heap.
 //!
 //! The user's future holds only the body; everything that has to survive the loss of that future is here. A thread
-//! locks one node at a time, and touches nothing but plain data under that lock, so there is no lock order to keep and
-//! no user code below a lock (L36). The one exception is the move of a `start`, which locks several nodes, from the
-//! parent to the child: see Invariant 1.
+//! locks one node at a time, and touches nothing but plain data under that lock, so there is no lock order among nodes, and
+//! no user code below a lock (L36). The exceptions, and the other locks: Invariant 1.
 //!
 //! ```text
 //!    NodeRef ──▶ block (see foster-cell) ┌ Node ─┬─ kind, origin              never change

@@ -25,8 +25,8 @@ pub(crate) type Target = timers::Target<WaitingCode, NodeRef>;
 ///
 /// Made once for each call of `root` or `install`. Each node refers to it, as do the root's future, a
 /// [`TreeHandle`](super::root::TreeHandle) and a sleep that is armed; the root's [sentinel](super::job::Job::sentinel)
-/// and the alarm of the host's timer do so weakly. No user code runs under the locks in it (L36), and none of them is
-/// taken under another. Two of them may be taken while a node is locked: that of the timers, and `cut_off`.
+/// and the alarm of the host's timer do so weakly. No user code runs under the locks in it (L36). Which of them may be taken with
+/// which: Invariant 1 of `tree.rs`.
 pub(crate) struct Tree {
     /// The host: spawns jobs, reads the clock, runs blocking work. Never changes.
     pub(crate) runtime: Arc<dyn Runtime>,
@@ -62,7 +62,7 @@ impl UnwindSafe for Tree {}
 impl RefUnwindSafe for Tree {}
 
 impl Tree {
-    /// Reads the host's clock (R5). No node is locked around it: it is code of the adapter.
+    /// Reads the host's clock (R5). That is code of the adapter, which calls nothing of foster's; so a node may be locked.
     pub(crate) fn now(&self) -> Instant {
         self.runtime.now()
     }

@@ -6,6 +6,7 @@
 //! because something outside of it has to act, are in [`real_suite!`].
 //!
 //! Tests that need a process of their own are in `tests/processes.rs`.
+#![forbid(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 
 use std::path::{Path, PathBuf};

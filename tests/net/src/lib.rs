@@ -20,6 +20,7 @@
 //! `tests/real.rs` has them on smol and tokio, `tests/simulated.rs` on the simulator. Behaviour that only virtual time
 //! can show is in `tests/scripted.rs`, with a network that follows a script, and in `tests/hosts.rs`, with hosts and
 //! links of the simulator.
+#![forbid(unsafe_code)]
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 
 use std::time::Duration;

@@ -14,6 +14,7 @@
 //!
 //! They look into `/proc` for what is left, and so are for Linux. Behaviours of every host are in
 //! `tests/everywhere.rs`, and those that only virtual time can show in `tests/scripted.rs`, on the simulator.
+#![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 
 use std::time::Duration;

@@ -149,7 +149,7 @@ pub(crate) fn is_exact() -> bool {
 
 static LATE: AtomicBool = AtomicBool::new(false);
 
-/// Says that the timers of the simulator are late in this program of tests.
+/// Notes that the timers of the simulator are late in this program of tests.
 pub fn timers_are_late() {
     LATE.store(true, Ordering::Relaxed);
 }

@@ -272,7 +272,7 @@ thread_local! {
     static COMPUTE: Cell<Option<fn(Duration)>> = const { Cell::new(None) };
 }
 
-/// Says how time passes while a test of this thread computes, where time is virtual.
+/// Sets how time passes while a test of this thread computes, where time is virtual.
 pub fn computing_passes_time_by(pass: fn(Duration)) {
     COMPUTE.set(Some(pass));
 }

@@ -473,6 +473,7 @@ pub async fn a_lost_call_that_panics_does_not_end_the_wait_for_its_job() {
             assert!(matches!(call, Err(CallError::Cancelled(None))), "{call:?}");
             // The call has ended, and the job goes on.
             if side_by_side {
+                #[expect(clippy::disallowed_methods, reason = "it is a job that goes on")]
                 std::thread::sleep(ms(20));
             }
             end.up();

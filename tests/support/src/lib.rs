@@ -1,4 +1,5 @@
 //! Helpers that the unit tests of several crates of foster share. None of them is published.
+#![forbid(unsafe_code)]
 
 mod dice;
 mod manual;

@@ -49,7 +49,7 @@ struct Registration {
     handler: SigId,
 }
 
-/// What is known of a source, for one signal.
+/// The state of a source, for one signal.
 struct Source {
     wakes: Arc<UnixStream>,
     /// The last one, by its number, that came before the source was made: it has got those after it.
