@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[path = "book/cancel_safety.rs"]
 mod cancel_safety;
@@ -187,6 +188,27 @@ fn the_readme_fits_on_three_screens_and_has_the_command_of_the_ci() {
     let ci = read(workspace().join(".ci/run"));
     let command = ci.lines().find_map(|line| line.strip_prefix("tests='")?.strip_suffix('\''));
     assert!(readme.lines().any(|line| Some(line) == command), "{command:?}");
+}
+
+/// A newcomer has a compiler for Rust, and perhaps none for C.
+#[test]
+fn the_first_command_of_the_readme_builds_no_c() {
+    let readme = read(workspace().join("README.md"));
+    let first = readme.lines().find(|line| line.starts_with("cargo ")).unwrap();
+    let without = "-p foster-examples --bin tour --no-default-features ";
+    assert!(first.contains(without), "{first}");
+    let tree = ["tree", "--offline", "--locked", "--prefix=none", "--edges=normal,build"];
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(tree).args(["-p", "foster-examples", "--no-default-features"]).current_dir(workspace());
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let crates = String::from_utf8(output.stdout).unwrap();
+    assert!(crates.lines().count() > 50, "{crates}");
+    // Those two are declarations in Rust.
+    let is_rust = |name: &str| ["linux-raw-sys", "windows-sys"].contains(&name);
+    let names = crates.lines().filter_map(|line| line.split(' ').next());
+    let builds_c: Vec<_> = names.filter(|name| *name == "cc" || name.ends_with("-sys") && !is_rust(name)).collect();
+    assert!(builds_c.is_empty(), "{builds_c:?}");
 }
 
 #[test]

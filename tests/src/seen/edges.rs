@@ -77,6 +77,8 @@ pub async fn a_waker_that_panics_loses_nobody_elses_cancellation() {
             });
             let Ok(()) = tree.observe(orphans.clone()).await;
             let thrown = throws.0.load(Ordering::SeqCst);
+            // On threads the task may be woken, and its scope cancelled, before anybody calls the waker.
+            assert!(thrown > 0 || !is_virtual(), "the waker was not called");
             assert_eq!(
                 orphans.0.load(Ordering::SeqCst),
                 thrown,

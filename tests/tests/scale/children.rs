@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use foster::observer::live_counts;
-use foster::{LocalNursery, Nursery, checkpoint, local_nursery, nursery, yield_now};
+use foster::{LocalNursery, Nursery, checkpoint, local_nursery, nursery, sleep_forever, yield_now};
 use foster_conformance::check;
 
-use crate::peak_of;
+use crate::{made, peak_of};
 
 /// So many children are alive at the same time, or a few more.
 const AT_ONCE: usize = 64;
@@ -177,5 +177,23 @@ fn local_nursery_gives_way_when_its_turn_is_used_up() {
         assert_eq!(ended.count(), CHILDREN);
         // Each child has two polls.
         assert!(run.steps as usize >= 2 * CHILDREN / 128, "{CHILDREN} children in {} turns", run.steps);
+    });
+}
+
+/// L2: the children are counted, and not looked at, to know how many there are.
+#[test]
+fn to_ask_how_many_children_there_are_allocates_nothing() {
+    check("how many children there are", || {
+        foster_sim::run(1, async {
+            let Ok(()) = nursery(async |n: Nursery| {
+                for _ in 0..100 {
+                    n.spawn_daemon(sleep_forever());
+                }
+                let before = made();
+                assert_eq!((n.len(), n.is_empty()), (100, false));
+                assert_eq!(made(), before);
+            })
+            .await;
+        });
     });
 }

@@ -1,7 +1,7 @@
 //! The tour: hashes every file below a directory, until it is done, a deadline passes, or ctrl-C is pressed.
 //!
 //! ```text
-//! cargo run --release -p foster-examples --bin tour -- ~/.cargo/registry/src --deadline 30s --runtime tokio
+//! cargo run --release -p foster-examples --bin tour --no-default-features -- ~/.cargo/registry/src --deadline 30s --runtime tokio
 //! ```
 //!
 //! ```text
