@@ -61,7 +61,8 @@ pub(crate) fn run(program: &Arc<Program>, setting: Setting) -> Run {
         .policy(setting.policy)
         .spurious_polls(setting.spurious)
         .poll_budget(10_000)
-        .time_limit(Duration::from_secs(2))
+        // Programs that compute take longer than two seconds.
+        .time_limit(Duration::from_secs(20))
         .step_limit(setting.steps.unwrap_or(200_000))
         .observer(Arc::new(Hook));
     // Half of them with the short cuts that a tree takes where nobody watches.
