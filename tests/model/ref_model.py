@@ -448,6 +448,7 @@ class Home:                                             # L41: the children of a
         h.core, h.tasks, h.driver, h.leaks = core, [], None, ()
         h.woken, h.ready, h.poll_woken, h.polls = True, True, True, 0
     def wake_body(h):                                   # the body counts by itself: what its children are woken for is not for it
+        if h.core.life == 'closed' and ON('ended-quiet'): return          # what its body has left behind wakes nobody, as with a child
         h.ready = True
         if not h.core.w.requesting: h.woken = True
         h.tell()
