@@ -769,6 +769,29 @@ pub async fn a_limit_in_cancelled_code_wakes_its_parent_past_a_dead_waker() {
     }
 }
 
+/// L16: the same for a limit whose code cancels the code around before it has a node, where only what was woken is polled.
+pub async fn a_limit_that_cancels_the_code_around_wakes_past_a_dead_waker() {
+    let log = Log::new();
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let outcome = scope.run(async {
+        let limit = move_on_after(LONG, async {
+            let mut inner = pin!(shield(async {
+                sleep(ms(3)).await;
+                sleep(ms(3)).await;
+                log.add("shield");
+            }));
+            handle.cancel("now");
+            poll_fn(|_| inner.as_mut().poll(&mut Context::from_waker(Waker::noop()))).await;
+            log.add("limit");
+        });
+        lazily(vec![Box::pin(async { assert!(limit.await.is_some()) })]).await;
+        log.add("body");
+    });
+    assert!(outcome.await.is_ok(), "the body has returned");
+    assert_eq!(log.entries(), ["shield", "limit", "body"]);
+}
+
 /// L16: a scope that is woken wakes its own driver first, then those it delays: whoever of them is polled at once, on
 /// another thread, must not find it passed over.
 pub async fn a_scope_wakes_its_driver_before_those_it_delays() {
@@ -988,6 +1011,7 @@ macro_rules! checkpoints_suite {
             a_held_scope_does_not_delay_a_busy_body_for_ever,
             a_scope_wakes_its_parent_past_a_dead_waker,
             a_limit_in_cancelled_code_wakes_its_parent_past_a_dead_waker,
+            a_limit_that_cancels_the_code_around_wakes_past_a_dead_waker,
             a_scope_wakes_its_driver_before_those_it_delays,
             a_local_child_wakes_past_a_dead_waker,
             a_hard_time_wakes_past_a_dead_waker,

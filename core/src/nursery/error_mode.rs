@@ -12,7 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use super::errors::{Handler, OnError};
-use super::policy::{Conclude, all_errors, first_error};
+use super::policy::{MakeError, all_errors, first_error};
 use crate::group::ErrorGroup;
 use crate::reason::Origin;
 
@@ -30,7 +30,7 @@ pub trait ErrorMode<E>: Sized {
 #[expect(unnameable_types, reason = "seals the trait")]
 pub struct Parts<E, X> {
     pub(super) on_error: OnError<E>,
-    pub(super) conclude: Conclude<E, X>,
+    pub(super) make_error: MakeError<E, X>,
 }
 
 /// The first error cancels the rest of the nursery, and is returned. The default.
@@ -56,7 +56,7 @@ impl<E: fmt::Debug> ErrorMode<E> for FailFast {
     type Error = E;
 
     fn into_parts(self) -> Parts<E, E> {
-        Parts { on_error: OnError::Fail, conclude: first_error }
+        Parts { on_error: OnError::Fail, make_error: first_error }
     }
 }
 
@@ -64,7 +64,7 @@ impl<E: fmt::Debug> ErrorMode<E> for CollectErrors {
     type Error = ErrorGroup<E>;
 
     fn into_parts(self) -> Parts<E, ErrorGroup<E>> {
-        Parts { on_error: OnError::Collect, conclude: all_errors }
+        Parts { on_error: OnError::Collect, make_error: all_errors }
     }
 }
 
@@ -72,7 +72,7 @@ impl<E: fmt::Debug> ErrorMode<E> for HandleErrors<E> {
     type Error = E;
 
     fn into_parts(self) -> Parts<E, E> {
-        Parts { on_error: OnError::Tell(self.handler), conclude: first_error }
+        Parts { on_error: OnError::Tell(self.handler), make_error: first_error }
     }
 }
 

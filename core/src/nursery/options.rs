@@ -14,7 +14,7 @@ use super::errors::{NurseryErrors, errors_of};
 use super::handle::Nursery;
 use super::kind::{ChildError, Parallel};
 use super::outcome::Outcome;
-use super::policy::{Conclude, Errors, ended};
+use super::policy::{Errors, MakeError, ended};
 use crate::opening::Opening;
 use crate::reason::Origin;
 use crate::tree::node::NodeRef;
@@ -214,11 +214,11 @@ impl<M> NurseryOptions<M> {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        let (origin, limit, Parts { on_error, conclude }) = self.into_parts();
+        let (origin, limit, Parts { on_error, make_error }) = self.into_parts();
         let node = NurseryErrors::new(on_error, limit).into_node(origin);
         let kind = Parallel { node: node.clone() };
         let opening = Opening::new(body, Nursery::of(kind.clone()));
-        NurseryFuture { scoped: ScopeFuture::with_node(node.clone(), opening, Errors::new(kind)), node, conclude }
+        NurseryFuture { scoped: ScopeFuture::with_node(node.clone(), opening, Errors::new(kind)), node, make_error }
     }
 
     /// Returns the name and place, the limit, and what errors do.
@@ -244,7 +244,7 @@ pin_project! {
         #[pin]
         scoped: ScopeFuture<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Parallel>>,
         node: NodeRef,
-        conclude: Conclude<E, X>,
+        make_error: MakeError<E, X>,
     }
 }
 
@@ -260,7 +260,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, X>> {
         let mut this = self.project();
         let ending = ready!(this.scoped.as_mut().poll(cx));
-        Poll::Ready(ended(ending, this.node, errors_of(this.node), *this.conclude))
+        Poll::Ready(ended(ending, this.node, errors_of(this.node), *this.make_error))
     }
 }
 

@@ -43,7 +43,7 @@ impl<T, E: Debug, H: HasErrors<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, 
 }
 
 /// Makes the error that the nursery returns of those that were recorded.
-pub(crate) type Conclude<E, X> = fn(&NodeRef, Vec<Recorded<E>>) -> X;
+pub(crate) type MakeError<E, X> = fn(&NodeRef, Vec<Recorded<E>>) -> X;
 
 /// Fail-fast: the first error as it is, the others to the observer.
 pub(crate) fn first_error<E: Debug>(node: &NodeRef, errors: Vec<Recorded<E>>) -> E {
@@ -63,11 +63,11 @@ pub(crate) fn ended<T, E, X>(
     ending: Ending<T>,
     node: &NodeRef,
     errors: &NurseryErrors<E>,
-    conclude: Conclude<E, X>,
+    make_error: MakeError<E, X>,
 ) -> Result<T, X> {
     match ending {
         Ending::Value(value) => Ok(value),
-        Ending::Failed => Err(conclude(node, errors.take())),
+        Ending::Failed => Err(make_error(node, errors.take())),
         Ending::Cancelled(_) => unreachable!("a nursery is cancelled by an error, or from further out"),
     }
 }

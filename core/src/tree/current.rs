@@ -47,7 +47,7 @@ impl InlineScope {
     /// The parent's lock, under which the node is made and listed (Invariant 2), with the waker in it, and the entry of its
     /// deadline: a request that comes right after that finds them.
     fn promote(self, parent: &NodeRef, driver: Option<Waker>) -> NodeRef {
-        let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
+        let Some(tree) = parent.tree() else { unreachable!("a scope that code runs in has a tree") };
         let (node, is_earliest) = parent.attach_to_open(Role::Inner, |place| {
             let node = NodeRef::attached(place, self.kind, Origin::new(self.kind.name(), self.location));
             if self.deadline == Instant::NEVER {

@@ -5,8 +5,8 @@
 //!
 //! ```text
 //!    poll_open ── Pending ──▶ (polled again when woken)
-//!       │ Ready: the body has left a value     ─┐
-//!       │ Gone: it was delivered, or panicked  ─┴▶ drain ── Pending ──▶ (polled again when woken)
+//!       │ Ready: the body has left a value       ─┐
+//!       │ Dropped: it was delivered, or panicked ─┴▶ drain ── Pending ──▶ (polled again when woken)
 //!       │                                            └── Ready(ClosedNode)
 //!       ├─ cancelled and blocked: deliver, without a poll
 //!       └─ cancelled, and its one poll is over: deliver, unless an inner scope still has to end
@@ -49,7 +49,7 @@ pub(crate) enum Step {
     /// The body is over and has left a value, which stands whatever was requested during the poll (L12).
     Ready,
     /// The body was dropped: delivered, or it panicked, and then the panic is recorded.
-    Gone,
+    Dropped,
 }
 
 /// The driver of a scope, of which there is one at a time (I3).
@@ -87,8 +87,8 @@ impl Driver {
 
 /// Polls the body of an open scope once, for its own driver; or drops it, if it is cancelled and blocked (L15).
 ///
-/// The scope has its place in the tree. After `Ready` and `Gone` the caller settles the value and goes on with
-/// [`drain`](NodeRef::drain), in the same poll; after `Gone`, if the task has no budget left, in the next one.
+/// The scope has its place in the tree. After `Ready` and `Dropped` the caller settles the value and goes on with
+/// [`drain`](NodeRef::drain), in the same poll; after `Dropped`, if the task has no budget left, in the next one.
 ///
 /// | the scope is | the body is | afterwards |
 /// |---|---|---|
@@ -102,14 +102,14 @@ pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>,
     // Entering a scope is no checkpoint (L13): also one that got its place long before is polled once.
     if was_cancelled && !node.polled.is_never() && !node.has_poll_left() && !node.must_drive() {
         deliver(node, body);
-        return Step::Gone;
+        return Step::Dropped;
     }
     // L12: the scope is not cancelled, or has its one poll to come, or has to be polled for an inner scope.
     if node.flagged(NOTED | CANCELLED) {
         node.begin_poll();
     }
     let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
-    conclude(node, body, result, was_cancelled, Some(cx.waker()))
+    after_poll(node, body, result, was_cancelled, Some(cx.waker()))
 }
 
 /// Decides what follows a poll of the body of an open scope, whose `result` this is: registers the driver, or
@@ -117,7 +117,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>,
 ///
 /// `was_cancelled` says whether the scope might have been delivered before the poll. Called apart from [`poll_open`] for the
 /// first poll of an inline scope, which had no node when it began; without a `waker`, if the node was made with that.
-pub(crate) fn conclude<B: Body + ?Sized>(
+pub(crate) fn after_poll<B: Body + ?Sized>(
     node: &NodeRef,
     body: Pin<&mut B>,
     result: thread::Result<Poll<()>>,
@@ -162,7 +162,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
             discard(node, body);
         }
     }
-    Step::Gone
+    Step::Dropped
 }
 
 /// Drops the body of a cancelled scope. Inner scopes that need not end go with it (L15): the flags tell them so, in

@@ -35,7 +35,7 @@ use super::abandon;
 use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
-use super::drive::{Driver, Step, conclude, discard, poll_open};
+use super::drive::{Driver, Step, after_poll, discard, poll_open};
 use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, FAILED, GIVEN_UP, PARENT_CANCELLED, PROPAGATED, TO_CLOSE};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef};
@@ -214,7 +214,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
 /// may be held.
 pub(crate) fn enter_tree(node: &NodeRef) {
     let Some(parent) = current::try_scope() else { current::no_context_for(node) };
-    let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
+    let Some(tree) = parent.tree() else { unreachable!("a scope that code runs in has a tree") };
     // Before it is attached, where it may have to ask for the time, and where a request may visit it.
     node.keep_tree(tree);
     if node.attach(&parent, Role::Inner) {
@@ -337,7 +337,7 @@ where
         let Some(node) = this.node.as_ref() else { unreachable!("it was made, or that has panicked") };
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
-        let step = conclude(node, this.body, result, false, driver);
+        let step = after_poll(node, this.body, result, false, driver);
         if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }
 
@@ -353,7 +353,7 @@ where
         if let Some(value) = output.and_then(|output| this.policy.settle(Some(node), output)) {
             this.body.as_mut().put(value);
             // L32: its future has panicked as it was dropped. An error of it was recorded; a value goes.
-            if step == Step::Gone {
+            if step == Step::Dropped {
                 discard(node, this.body);
             }
         }

@@ -92,7 +92,7 @@ impl Node {
     ///
     /// No lock may be held. Called by the scope's own waker; when the last child or orphan has left, a `start` was
     /// answered, or a daemon has come to a nursery in which only daemons are left; by whoever has put back what a
-    /// reaper waits for; and by a poll of the scope that another one has to follow (`conclude`, `must_wait`).
+    /// reaper waits for; and by a poll of the scope that another one has to follow (`after_poll`, `must_wait`).
     pub(crate) fn wake_driver(&self) {
         if let Some(job) = self.job_waker() {
             return waking::wake_for(self, || job.wake_by_ref());

@@ -1,4 +1,4 @@
-//! The ambient context: which scope code stands in, while it is polled and while it is dropped (L38).
+//! The current scope: which one it is while code is polled, and while it is dropped (L38).
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -165,7 +165,7 @@ impl Case {
                 self.at_each_poll(place, ending, every);
             }
         }
-        self.conclude();
+        self.judge_outcome();
     }
 
     /// As `run`, for futures that are not `Send`: they stand in the body of the nursery, and stay on their thread.
@@ -180,7 +180,7 @@ impl Case {
                 self.at_each_poll(Place::Body, ending, every);
             }
         }
-        self.conclude();
+        self.judge_outcome();
     }
 
     fn applies(&self, place: Place, ending: Ending) -> bool {
@@ -266,7 +266,7 @@ impl Case {
         !lost
     }
 
-    fn conclude(self) {
+    fn judge_outcome(self) {
         let Counts { runs, drops, ready, finalizers, polls } = self.counts;
         println!(
             "{:<32} {drops:>6} dropped, {ready:>5} ready, in {runs:>6} runs; up to {polls:>3} polls; {finalizers:>7} finalizers",

@@ -20,7 +20,7 @@ use crate::nursery::errors::NurseryErrors;
 use crate::nursery::handle::{LocalNursery, Nursery};
 use crate::nursery::options::NurseryOptions;
 use crate::nursery::outcome::Outcome;
-use crate::nursery::policy::{Conclude, Errors, ended};
+use crate::nursery::policy::{Errors, MakeError, ended};
 use crate::opening::Opening;
 use crate::tree::flags::LOCAL;
 use crate::tree::node::{Kind, Life, NodeRef};
@@ -152,7 +152,7 @@ where
     R: Outcome<T, E>,
     B: AnyBox<Error = E>,
 {
-    let (origin, limit, Parts { on_error, conclude }) = options.into_parts();
+    let (origin, limit, Parts { on_error, make_error }) = options.into_parts();
     let node = NodeRef::unattached(Kind::Nursery, origin);
     node.flag(LOCAL);
     let shared = Arc::new(Shared::new(node.clone(), NurseryErrors::new(on_error, limit)));
@@ -161,7 +161,7 @@ where
         scoped: ScopeFuture::with_node(node, opening, Errors::new(shared.clone())),
         body: ReadyMember::body(&shared.ready),
         children: LocalChildren::new(),
-        conclude,
+        make_error,
         shared,
         moves_to,
         has_moved: B::has_moved,
@@ -181,7 +181,7 @@ pin_project! {
         // Wakes the body.
         body: ReadyMember,
         children: LocalChildren<B>,
-        conclude: Conclude<E, X>,
+        make_error: MakeError<E, X>,
         shared: Arc<Shared<E, B>>,
         // Where the child of a `start` goes when it is ready.
         moves_to: Option<Arc<Shared<E, B>>>,
@@ -245,7 +245,7 @@ where
                     if let Some(to) = moves_to {
                         this.children.hand_over(&mut shared.close(), to, *this.has_moved);
                     }
-                    return Poll::Ready(finish(ending, shared, *this.conclude));
+                    return Poll::Ready(finish(ending, shared, *this.make_error));
                 }
                 gives_way = this.body.is_woken();
             }
@@ -274,9 +274,9 @@ where
     }
 }
 
-fn finish<T, E: Debug, X, B>(ending: Ending<T>, shared: &Shared<E, B>, conclude: Conclude<E, X>) -> Result<T, X> {
+fn finish<T, E: Debug, X, B>(ending: Ending<T>, shared: &Shared<E, B>, make_error: MakeError<E, X>) -> Result<T, X> {
     debug_assert!(shared.node.life() == Life::Closed, "a nursery returns when it is Closed");
-    ended(ending, &shared.node, &shared.errors, conclude)
+    ended(ending, &shared.node, &shared.errors, make_error)
 }
 
 impl<T, E, X, F, Fut, R, B> fmt::Debug for LocalNurseryFuture<T, E, X, F, Fut, R, B>
