@@ -1,4 +1,5 @@
-//! A program that waits does nothing: its futures are polled for what they wait for, and else hardly.
+//! A program that waits does nothing: its futures are polled for what they wait for, and else hardly; and nothing else of it
+//! runs.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,7 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::channel::bounded;
-use foster::{Nursery, move_on_after, nursery, sleep};
+use foster::combine::merge;
+use foster::sync::{Event, Semaphore};
+use foster::{
+    CancelScope, LocalNursery, Nursery, defer, interval, local_nursery, move_on_after, nursery, shield, sleep,
+    sleep_forever,
+};
 
 use super::on_host;
 use crate::hosts::HOSTS;
@@ -57,6 +63,89 @@ fn programs_that_wait_are_hardly_polled() {
             // child.
             let needed = TASKS * (SLEEPS + 2) + 2 * TASKS + 2 * TASKS;
             assert!(polls <= 3 * needed, "{host:?}: {polls} polls of futures that needed {needed}");
+        }
+    });
+}
+
+/// The time of the processor that this process has used.
+#[cfg(target_os = "linux")]
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux has it");
+    // The name of the program comes before, and may have anything in it.
+    let fields = stat.rsplit(')').next().expect("there is a rest").split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// A tree in which everything waits, after much has come and gone, uses no processor: no alarm, driver, root or reaper goes
+/// round and round.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_tree_that_waits_uses_no_processor() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let in_no_time = Duration::from_millis(1);
+    foster_conformance::check("a_tree_that_waits_uses_no_processor", || {
+        for host in HOSTS {
+            on_host(host, "a_tree_that_waits_uses_no_processor", async |_| {
+                let over = Arc::new(Event::new());
+                let Ok(()) = nursery(async |n: Nursery| {
+                    // What has passed, and left something that waits: a shield in a scope that was cancelled, a finalizer, a timer.
+                    let mut scope = CancelScope::new();
+                    let handle = scope.handle();
+                    let (ends, cleans) = (over.clone(), over.clone());
+                    n.spawn_daemon(async move {
+                        let stopped = scope.run(async {
+                            defer(async move { cleans.wait().await });
+                            shield(move_on_after(HOUR, ends.wait())).await;
+                        });
+                        let _cancelled = stopped.await;
+                    });
+                    for _ in 0..50 {
+                        assert!(move_on_after(in_no_time, sleep_forever()).await.is_none());
+                        assert!(move_on_after(HOUR, sleep(in_no_time)).await.is_some());
+                    }
+                    handle.cancel("it waits all the same");
+                    // What waits for what never comes.
+                    n.spawn_daemon(async move { _ = move_on_after(HOUR, sleep_forever()).await });
+                    n.spawn_daemon(async move {
+                        let mut ticks = merge([interval(HOUR), interval(2 * HOUR)]);
+                        while ticks.next().await.is_some() {}
+                    });
+                    n.spawn_daemon(async move {
+                        let Ok(()) = local_nursery(async |n: LocalNursery<'_>| {
+                            for _ in 0..3 {
+                                n.spawn(async { _ = move_on_after(HOUR, sleep_forever()).await });
+                            }
+                        })
+                        .await;
+                    });
+                    let (tx, rx) = bounded::<()>(1);
+                    n.spawn_daemon(async move { while rx.recv().await.is_ok() {} });
+                    n.spawn_daemon(async move {
+                        let none = Semaphore::new(0);
+                        let _permit = move_on_after(HOUR, none.acquire()).await;
+                    });
+                    let body_waits = async {
+                        // The least of some: other tests of this process may run.
+                        let mut least = Duration::MAX;
+                        for _ in 0..20 {
+                            let before = processor_time();
+                            sleep(Duration::from_millis(250)).await;
+                            least = least.min(processor_time() - before);
+                            if least <= Duration::from_millis(20) {
+                                break;
+                            }
+                        }
+                        println!("{host:?}: {least:?} of 250 ms");
+                        assert!(least <= Duration::from_millis(50), "{host:?} uses the processor: {least:?} of 250 ms");
+                    };
+                    body_waits.await;
+                    over.set();
+                    drop(tx);
+                    Ok(())
+                })
+                .await;
+            });
         }
     });
 }

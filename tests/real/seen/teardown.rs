@@ -9,17 +9,23 @@ use std::time::Duration;
 use foster::runtime::root;
 use foster::{Nursery, nursery, sleep, sleep_forever};
 use foster_conformance::seen::real_rounds;
+use foster_smol::Smol;
 use foster_tokio::Tokio;
 use tokio::runtime::{Builder, Runtime};
 
 const ROUNDS: usize = 20;
 
-/// Shuts the runtime down while a root is polled by another thread, and waits for that root to return or panic.
-fn ends_with_its_host(round: usize, runtime: Runtime, body_sleeps: bool) {
-    let handle = runtime.handle().clone();
+/// Polls a root on another thread, while `serve` runs the host's tasks until it is told that a child runs, and tears the host
+/// down; and waits for that root to return or panic.
+fn ends_with_its_host(
+    round: usize,
+    host: Arc<dyn foster::runtime::Runtime>,
+    body_sleeps: bool,
+    serve: impl FnOnce(&mpsc::Receiver<()>),
+) {
     let ((ended, is_ended), (runs, is_running)) = (mpsc::channel(), mpsc::channel());
     let outside = std::thread::spawn(move || {
-        let tree = root(Arc::new(Tokio::on(handle)), async {
+        let tree = root(host, async {
             nursery(async |n: Nursery| {
                 n.spawn(async move {
                     let _ = runs.send(());
@@ -35,17 +41,36 @@ fn ends_with_its_host(round: usize, runtime: Runtime, body_sleeps: bool) {
         let end = catch_unwind(AssertUnwindSafe(|| futures_lite::future::block_on(tree).is_ok()));
         let _ = ended.send(end.is_err());
     });
-    // The one on the current thread runs only meanwhile.
-    runtime.block_on(async {
-        while is_running.try_recv().is_err() {
-            tokio::task::yield_now().await;
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(10));
+    serve(&is_running);
     // It is far more than it needs, and only a failure takes so long. The thread is left behind then.
     let ended = is_ended.recv_timeout(Duration::from_secs(60));
     assert!(ended.is_ok(), "round {round}: the root waits for ever, though its host is gone");
     outside.join().expect("it catches what its tree throws");
+}
+
+fn ends_with_tokio(round: usize, runtime: Runtime, body_sleeps: bool) {
+    let host = Arc::new(Tokio::on(runtime.handle().clone()));
+    ends_with_its_host(round, host, body_sleeps, |is_running| {
+        // The one on the current thread runs only meanwhile.
+        runtime.block_on(async {
+            while is_running.try_recv().is_err() {
+                tokio::task::yield_now().await;
+            }
+        });
+        runtime.shutdown_timeout(Duration::from_secs(10));
+    });
+}
+
+fn ends_with_smol(round: usize, body_sleeps: bool) {
+    let executor = Arc::new(smol::Executor::new());
+    ends_with_its_host(round, Arc::new(Smol::on(&executor)), body_sleeps, |is_running| {
+        futures_lite::future::block_on(executor.run(async {
+            while is_running.try_recv().is_err() {
+                futures_lite::future::yield_now().await;
+            }
+        }));
+        drop(executor);
+    });
 }
 
 fn one_worker() -> Runtime {
@@ -61,8 +86,9 @@ fn current_thread() -> Runtime {
 fn a_root_that_waits_for_children_ends_with_its_host() {
     foster_conformance::check("a_root_that_waits_for_children_ends_with_its_host", || {
         for round in real_rounds(ROUNDS) {
-            ends_with_its_host(round, one_worker(), false);
-            ends_with_its_host(round, current_thread(), false);
+            ends_with_tokio(round, one_worker(), false);
+            ends_with_tokio(round, current_thread(), false);
+            ends_with_smol(round, false);
         }
     });
 }
@@ -72,8 +98,9 @@ fn a_root_that_waits_for_children_ends_with_its_host() {
 fn a_root_that_sleeps_ends_with_its_host() {
     foster_conformance::check("a_root_that_sleeps_ends_with_its_host", || {
         for round in real_rounds(ROUNDS) {
-            ends_with_its_host(round, one_worker(), true);
-            ends_with_its_host(round, current_thread(), true);
+            ends_with_tokio(round, one_worker(), true);
+            ends_with_tokio(round, current_thread(), true);
+            ends_with_smol(round, true);
         }
     });
 }
