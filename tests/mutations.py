@@ -125,8 +125,8 @@ def switch(sources):
         for (begin, end), mutants in sorted(here.items(), reverse=True):
             if "-> impl" in text[text.rindex("fn ", 0, begin):begin]:
                 for number, at, old, new in sorted(mutants, key=lambda mutant: -mutant[1]):
-                    switch = f"(if crate::mutation::active({number}) {{ {new} }} else {{ {old} }})"
-                    text = text[:at] + switch + text[at + len(old):]
+                    either = f"(if crate::mutation::active({number}) {{ {new} }} else {{ {old} }})"
+                    text = text[:at] + either + text[at + len(old):]
                 continue
             chain = "".join(
                 f"if crate::mutation::active({number}) {{{text[begin:at]}{new}{text[at + len(old):end]}}} else "

@@ -725,73 +725,6 @@ pub async fn a_scope_wakes_its_parent_past_a_dead_waker() {
     }
 }
 
-/// L16: the same for a limit that is opened in cancelled code, and has no node in its first poll: it is polled once more.
-pub async fn a_limit_in_cancelled_code_wakes_its_parent_past_a_dead_waker() {
-    for cancelled_in in 0..=2 {
-        let log = Log::new();
-        let mut scope = CancelScope::new();
-        let handle = scope.handle();
-        let given = Event::new();
-        let code = scope.run(async {
-            // Or it is opened in the last poll of cancelled code.
-            given.wait().await;
-            let limit = move_on_after(LONG, async {
-                let mut inner = pin!(shield(async {
-                    sleep(ms(3)).await;
-                    sleep(ms(3)).await;
-                    log.add("shield");
-                }));
-                let mut polls = 0;
-                poll_fn(|cx| {
-                    polls += 1;
-                    let poll = inner.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                    if polls < cancelled_in {
-                        cx.waker().wake_by_ref();
-                    } else if polls == cancelled_in {
-                        handle.cancel("now");
-                    }
-                    poll
-                })
-                .await;
-            });
-            assert!(limit.await.is_some());
-            log.add("body");
-        });
-        let gives = async {
-            given.set();
-            if cancelled_in == 0 {
-                handle.cancel("now");
-            }
-        };
-        let (outcome, ()) = both(code, gives).await;
-        assert!(outcome.is_ok(), "the body has returned");
-        assert_eq!(log.entries(), ["shield", "body"]);
-    }
-}
-
-/// L16: the same for a limit whose code cancels the code around before it has a node, where only what was woken is polled.
-pub async fn a_limit_that_cancels_the_code_around_wakes_past_a_dead_waker() {
-    let log = Log::new();
-    let mut scope = CancelScope::new();
-    let handle = scope.handle();
-    let outcome = scope.run(async {
-        let limit = move_on_after(LONG, async {
-            let mut inner = pin!(shield(async {
-                sleep(ms(3)).await;
-                sleep(ms(3)).await;
-                log.add("shield");
-            }));
-            handle.cancel("now");
-            poll_fn(|_| inner.as_mut().poll(&mut Context::from_waker(Waker::noop()))).await;
-            log.add("limit");
-        });
-        lazily(vec![Box::pin(async { assert!(limit.await.is_some()) })]).await;
-        log.add("body");
-    });
-    assert!(outcome.await.is_ok(), "the body has returned");
-    assert_eq!(log.entries(), ["shield", "limit", "body"]);
-}
-
 /// L16: a scope that is woken wakes its own driver first, then those it delays: whoever of them is polled at once, on
 /// another thread, must not find it passed over.
 pub async fn a_scope_wakes_its_driver_before_those_it_delays() {
@@ -1010,8 +943,6 @@ macro_rules! checkpoints_suite {
             a_scope_may_be_skipped_now_and_then,
             a_held_scope_does_not_delay_a_busy_body_for_ever,
             a_scope_wakes_its_parent_past_a_dead_waker,
-            a_limit_in_cancelled_code_wakes_its_parent_past_a_dead_waker,
-            a_limit_that_cancels_the_code_around_wakes_past_a_dead_waker,
             a_scope_wakes_its_driver_before_those_it_delays,
             a_local_child_wakes_past_a_dead_waker,
             a_hard_time_wakes_past_a_dead_waker,

@@ -54,7 +54,8 @@ pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
 ///
 /// Model: `races/escaped.rs`, `who_waits_for_an_escaped_scope_is_told`.
 pub(crate) fn leaked(node: &NodeRef) {
-    node.and_above().skip(1).for_each(|above| _ = above.flag(flags::HAS_ESCAPED));
+    // Those above one that has the flag have it, too.
+    let _ = node.and_above().skip(1).all(|above| above.flag(flags::HAS_ESCAPED));
     if let Some(waker) = abandon(node, || {}) {
         waking::wake_for(node, || waker.wake());
     }

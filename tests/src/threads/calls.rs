@@ -460,10 +460,11 @@ pub async fn a_lost_call_that_panics_does_not_end_the_wait_for_its_job() {
             crash("dropped with its call")
         }
     }
-    let (called, ended, side_by_side) = (Arc::new(Wakes::default()), Count::new(), !crate::groups::probe::is_virtual());
-    let end = ended.clone();
+    let (called, told, ended) = (Arc::new(Wakes::default()), Count::new(), Count::new());
+    let release = Arc::new(Event::new());
+    let (tell, end, wait) = (told.clone(), ended.clone(), release.clone());
     let mut kept = None;
-    let out = caught(CancelScope::new().run(async {
+    let around = caught(CancelScope::new().run(async {
         let mut job = Box::pin(try_to_thread(move || {
             let dropped = PanicsOnDrop;
             let call = from_thread(async move {
@@ -471,11 +472,8 @@ pub async fn a_lost_call_that_panics_does_not_end_the_wait_for_its_job() {
                 sleep_forever().await
             });
             assert!(matches!(call, Err(CallError::Cancelled(None))), "{call:?}");
-            // The call has ended, and the job goes on.
-            if side_by_side {
-                #[expect(clippy::disallowed_methods, reason = "it is a job that goes on")]
-                std::thread::sleep(ms(20));
-            }
+            tell.up();
+            block_on(wait.wait());
             end.up();
         }));
         let waker = Waker::from(called.clone());
@@ -489,8 +487,16 @@ pub async fn a_lost_call_that_panics_does_not_end_the_wait_for_its_job() {
         }
         kept = Some(job);
     }));
-    assert_eq!(text(&*out.await.unwrap_err()), "dropped with its call");
-    assert_eq!(ended.value(), 1, "the scope around waits for the job");
+    let ends = async { (around.await, ended.value()) };
+    let releases = async {
+        // The call has ended, and the job goes on.
+        told.reaches(1).await;
+        sleep(ms(3)).await;
+        release.set();
+    };
+    let ((out, had_ended), ()) = both(ends, releases).await;
+    assert_eq!(text(&*out.unwrap_err()), "dropped with its call");
+    assert_eq!(had_ended, 1, "the scope around waits for the job");
 }
 
 /// B228: `block_on` waits on a job's thread for what tasks do; the tasks go on meanwhile.
