@@ -64,8 +64,8 @@
 //!
 //! 1. A thread locks one node at a time, and under a lock only plain data is moved (L36). So there is no lock order
 //!    among nodes. Below a node one of three others may be locked: the queue of timers, the counts of what was cut off, and the
-//!    word of a `start` (`nursery/start.rs`). Above it that which lets one thread at a time do what is due (`timers.rs`: `firing`),
-//!    which is also above the queue of timers. All other locks are taken alone. The one exception
+//!    word of a `start` (`nursery/start.rs`). Above it that which lets one thread at a time mark (`timers.rs`: `marking`), which is
+//!    also above the queue of timers. All other locks are taken alone. The one exception
 //!    is a child of `start` that moves to another nursery: the target, the old parent and the child are locked
 //!    together, in this order (`nursery/start.rs`, `Route::take`), and then each scope below the child, under the lock
 //!    of its parent (`NodeRef::inherit_anew`). No handle to the old parent exists, so it is never a target itself, and

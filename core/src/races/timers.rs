@@ -12,13 +12,14 @@ use shuttle::sync::{Condvar, Mutex as LockedValue};
 use shuttle::thread;
 
 use super::{Count, Threads, check, ended};
+use crate::reason::{Reason, ReasonKind};
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use crate::tree::flags::CANCELLED;
 use crate::tree::shared::Target;
 use crate::tree::timers::{Sleeper, TimerKey};
 use crate::tree::waiting::WaitingCode;
 use crate::tree::{Tree, current};
-use crate::{Instant, Nursery, move_on_at, nursery, sleep, sleep_until, yield_now};
+use crate::{CancelScope, Instant, Nursery, move_on_at, nursery, sleep, sleep_until, yield_now};
 
 const fn at(nanos: u64) -> Instant {
     Instant::from_nanos(nanos)
@@ -244,7 +245,7 @@ fn each_timer_fires_whatever_others_come_and_go() {
 /// L8, L11, L14: a deadline passes, and then the end of a sleep in it, before anybody looks at the clock; then several threads
 /// look at once. The sleep has not ended for any of them, and for each that has looked the code is cancelled.
 ///
-/// Fails without `let _alone = self.firing.lock();` in `Timers::take_due`, without `until = key.at;` there, and if
+/// Fails without `let _alone = self.marking.lock();` in `Timers::take_due`, without `until = key.at;` there, and if
 /// `next` is stored in front of `if first == due.marked.len()`.
 #[test]
 fn a_sleep_that_was_due_after_a_deadline_does_not_end() {
@@ -273,6 +274,47 @@ fn a_sleep_that_was_due_after_a_deadline_does_not_end() {
         }));
         for looker in std::mem::take(&mut *lookers.lock().unwrap()) {
             looker.join().unwrap();
+        }
+        let threads = host.threads.clone();
+        drop(host);
+        ended(&threads);
+    });
+}
+
+/// L8, L14: a scope with a deadline is asked to stop for another reason; then the deadline passes and the end of a sleep further
+/// in, and another thread looks. The sleep has not ended, and once that thread has looked, the code is cancelled.
+///
+/// Fails without the lock of `marking` in `NodeRef::mark`.
+#[test]
+fn a_request_stands_for_the_deadline_that_it_replaces() {
+    check(|| {
+        let (time, host) = host();
+        let threads = Arc::new(Mutex::new(Vec::new()));
+        block_on(root(host.clone(), async {
+            let outcome = move_on_at(at(10), async {
+                let limit = current::try_scope().unwrap();
+                let inside = CancelScope::new().run(async {
+                    let (tree, node) = (current::tree().unwrap(), current::try_scope().unwrap());
+                    let mut sleep = std::pin::pin!(sleep_until(at(20)));
+                    let polled = std::future::poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx)));
+                    assert!(polled.await.is_pending());
+                    let requests = thread::spawn(move || {
+                        limit.request(Reason::new(ReasonKind::Explicit), None);
+                    });
+                    let looks = thread::spawn(move || {
+                        time.reaches(at(30));
+                        tree.fire_due();
+                        assert!(node.flagged(CANCELLED), "it has looked");
+                    });
+                    threads.lock().unwrap().extend([requests, looks]);
+                    sleep.await;
+                });
+                inside.await
+            });
+            assert!(outcome.await.is_none(), "the sleep has ended");
+        }));
+        for thread in std::mem::take(&mut *threads.lock().unwrap()) {
+            thread.join().unwrap();
         }
         let threads = host.threads.clone();
         drop(host);

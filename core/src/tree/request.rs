@@ -69,16 +69,19 @@ impl NodeRef {
     ///
     /// Models: `races/scopes.rs`, `a_request_races_with_the_close` and `a_wake_races_with_the_driver_that_registers`.
     pub(crate) fn mark(&self, reason: Reason, grace: Option<Duration>, wakes: &mut DriverWakes) -> bool {
-        let (tree, now, mut state) = loop {
+        let (tree, _alone, now, mut state) = loop {
             // A scope that was not entered yet has no clock: its request counts from the entry (see `entered`).
             let tree = self.tree();
+            // Nothing becomes due until all is marked that the scope's deadline stood for: the request takes its place. The
+            // timers, which request at a deadline, have locked that already.
+            let alone = tree.filter(|_| reason.deadline().is_none()).map(|tree| tree.timers.marking.lock());
             // A deadline is a request at its instant, however late that is seen (L8).
             let by_clock = || tree.map_or(Instant::from_nanos(0), |tree| tree.now());
             let now = reason.deadline().unwrap_or_else(by_clock);
             let state = self.lock();
             // Once more, if it was entered meanwhile, by another thread: then there is a clock.
             if tree.is_some() || state.place.is_none() {
-                break (tree, now, state);
+                break (tree, alone, now, state);
             }
         };
         // L3: nothing changes a Closed scope. Otherwise a handle could say that it has cancelled a scope that has

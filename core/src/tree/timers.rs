@@ -51,8 +51,9 @@
 //! When all are marked, the sleepers are woken, and those whom the requests concern. So no user code runs between two marks
 //! (L11), and of two deadlines that passed unseen the one further out wins.
 //!
-//! One thread does that at a time (`firing`). Otherwise a second one could end a sleep while the first one is still marking
-//! what was due before it. So when a thread has looked, all that was due is marked, whoever did it.
+//! One thread does that at a time (`marking`). Otherwise a second one could end a sleep while the first one is still marking
+//! what was due before it. So when a thread has looked, all that was due is marked, whoever did it. A request of another
+//! sort holds that lock, too: it takes the place of the scope's deadline, whose entry is gone before all below is marked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -149,9 +150,9 @@ pub(crate) struct Timers<C, S> {
     /// The lock of all entries. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go; `promote`), and no node is
     /// locked under it.
     pub(super) queue: PlainMutex<Queue<C, S>>,
-    /// Held by the thread that takes out what is due, until all of it is marked. Locked before any node, and, as these,
-    /// never while code of the user runs (L36).
-    firing: PlainMutex<()>,
+    /// Held by the thread that takes out what is due, until all of it is marked; and by one that makes a request, until
+    /// all is marked that it reaches. Locked before any node, and, as these, never while code of the user runs (L36).
+    pub(super) marking: PlainMutex<()>,
     /// Until when nothing is due, to be read without the lock: invariant 1. Changed under the queue's lock. Release and
     /// Acquire: a thread that was woken after an insertion finds it.
     pub(super) next: AtomicInstant,
@@ -170,7 +171,7 @@ impl<C, S> Timers<C, S> {
         };
         Timers {
             queue: PlainMutex::new(queue),
-            firing: PlainMutex::default(),
+            marking: PlainMutex::default(),
             next: AtomicInstant::new(Instant::NEVER),
         }
     }
@@ -238,7 +239,7 @@ impl<C, S> Timers<C, S> {
     /// come; it may lock nodes, and runs no code of the user.
     pub(super) fn take_due(&self, now: Instant, claim: fn(&C) -> bool, mut mark: impl FnMut(&S, Instant)) -> Due<C, S> {
         let mut due = Due { sleeps: Vec::new(), missed: Vec::new(), marked: Vec::new() };
-        let _alone = self.firing.lock();
+        let _alone = self.marking.lock();
         let mut queue = self.queue.lock();
         loop {
             let mut until = now;
@@ -263,7 +264,7 @@ impl<C, S> Timers<C, S> {
                 }
             }
             if first == due.marked.len() {
-                // Invariant 1. Not before: until then whoever looks waits for `firing`.
+                // Invariant 1. Not before: until then whoever looks waits for `marking`.
                 self.next.store(queue.earliest());
                 return due;
             }
