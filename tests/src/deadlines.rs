@@ -44,6 +44,35 @@ pub async fn a_deadline_that_is_not_in_force_does_nothing() {
     assert_eq!(foster::observer::live_counts(), before);
 }
 
+/// L6: a cancel counts from when it is made, also with the reason of a deadline that has passed in another scope.
+pub async fn a_reason_that_is_handed_on_brings_no_instant() {
+    let mut first = CancelScope::new().deadline_after(ms(1));
+    let handle = first.handle();
+    assert!(first.run(sleep_forever()).await.map(|_| ()).is_err());
+    let reason = handle.reason().unwrap();
+    assert_eq!(reason.kind(), ReasonKind::Deadline);
+    sleep(ms(10)).await;
+
+    let log = Log::new();
+    let mut second = CancelScope::new().grace(ms(5));
+    let handle = second.handle();
+    let start = Instant::now();
+    let outcome = second.run(both(
+        graceful(async {
+            sleep(ms(2)).await;
+            log.add("within the grace");
+            sleep_forever().await
+        }),
+        async {
+            assert!(handle.cancel(reason.clone()));
+            assert_eq!(handle.reason().map(|reason| reason.kind()), Some(ReasonKind::Deadline));
+        },
+    ));
+    assert!(outcome.await.map(|_| ()).is_err());
+    assert_elapsed(start, ms(5));
+    assert_eq!(log.entries(), ["within the grace"]);
+}
+
 /// B037, L8: a deadline that is moved forward fires at its new time, without anything else happening.
 pub async fn a_deadline_moved_forward_fires_by_itself() {
     let start = Instant::now();
@@ -1039,6 +1068,7 @@ macro_rules! deadlines_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; deadlines {
             a_time_that_is_over_is_an_error_of_the_bodys_type,
+            a_reason_that_is_handed_on_brings_no_instant,
             a_deadline_that_is_not_in_force_does_nothing,
             a_deadline_moved_forward_fires_by_itself,
             a_deadline_moved_into_the_past_fires_at_once,

@@ -858,6 +858,25 @@ pub async fn a_second_cancel_without_grace_is_at_once() {
     assert_elapsed(start, ms(0));
 }
 
+/// L6: a cancel is an explicit one whatever reason it is given, such as that of another scope's deadline.
+pub async fn a_second_cancel_with_a_reason_that_is_handed_on_is_at_once() {
+    let mut late = CancelScope::new().deadline_after(ms(0));
+    let handle = late.handle();
+    assert!(late.run(sleep_forever()).await.map(|_| ()).is_err());
+    let reason = handle.reason().unwrap();
+
+    let mut scope = CancelScope::new().grace(LONG);
+    let handle = scope.handle();
+    let start = Instant::now();
+    let outcome = scope.run(both(graceful(sleep_forever()), async {
+        assert!(handle.cancel("please"));
+        futures_lite::future::yield_now().await;
+        assert!(handle.cancel_within(ms(0), reason.clone()));
+    }));
+    assert!(outcome.await.is_err());
+    assert_elapsed(start, ms(0));
+}
+
 /// L7: a nursery whose body has failed, or one of whose children has, is cancelled; a child that ends well cancels
 /// nobody.
 pub async fn an_error_cancels_the_nursery_and_success_does_not() {
@@ -1145,6 +1164,7 @@ macro_rules! scopes_suite {
             a_finalizer_can_register_another,
             a_later_cancel_can_only_shorten_the_grace,
             a_second_cancel_without_grace_is_at_once,
+            a_second_cancel_with_a_reason_that_is_handed_on_is_at_once,
             an_error_cancels_the_nursery_and_success_does_not,
             loss_of_the_driver_is_a_request,
             daemons_learn_that_only_they_are_left,

@@ -68,10 +68,10 @@ impl NodeRef {
             let number = self.tree().map_or(1, |tree| tree.next_request());
             return self.propagate(false, now, number, true, wakes);
         }
-        let reason =
-            Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(self.origin.location());
+        let at = state.deadline;
         drop(state);
-        self.mark(reason, None, wakes);
+        let reason = Reason::new(ReasonKind::Deadline).with_deadline(at).with_location(self.origin.location());
+        self.mark(Some(at), reason, None, wakes);
     }
 
     /// Makes instants of what counts from the entry: the scope has got its place in the tree, and from here on there
@@ -106,9 +106,7 @@ impl NodeRef {
         }
         state.deadline = self.tree().map_or(at, |tree| at.max(tree.now()));
         // An absolute deadline takes the place of one that would count from the entry.
-        if let Some(cold) = &mut state.cold {
-            cold.relative = None;
-        }
+        state.cold.iter_mut().for_each(|cold| cold.relative = None);
         self.arm_deadline(state);
         true
     }

@@ -64,20 +64,26 @@ impl NodeRef {
     /// is added to `wakes`; the caller calls [`DriverWakes::wake`] after that, with no lock held, also if this returns
     /// false.
     ///
+    /// `at` is for the timers, which have locked `marking` already: a deadline is a request at its instant, however late that
+    /// is seen (L8).
+    ///
     /// Returns whether anything changed: false on a Closed scope (L3), and for a second request that brings the hard time
     /// no nearer (L6).
     ///
     /// Models: `races/scopes.rs`, `a_request_races_with_the_close` and `a_wake_races_with_the_driver_that_registers`.
-    pub(crate) fn mark(&self, reason: Reason, grace: Option<Duration>, wakes: &mut DriverWakes) -> bool {
+    pub(crate) fn mark(
+        &self,
+        at: Option<Instant>,
+        reason: Reason,
+        grace: Option<Duration>,
+        wakes: &mut DriverWakes,
+    ) -> bool {
         let (tree, _alone, now, mut state) = loop {
             // A scope that was not entered yet has no clock: its request counts from the entry (see `entered`).
             let tree = self.tree();
-            // Nothing becomes due until all is marked that the scope's deadline stood for: the request takes its place. The
-            // timers, which request at a deadline, have locked that already.
-            let alone = tree.filter(|_| reason.deadline().is_none()).map(|tree| tree.timers.marking.lock());
-            // A deadline is a request at its instant, however late that is seen (L8).
-            let by_clock = || tree.map_or(Instant::from_nanos(0), |tree| tree.now());
-            let now = reason.deadline().unwrap_or_else(by_clock);
+            // Nothing becomes due until all is marked that the scope's deadline stood for: the request takes its place.
+            let alone = tree.filter(|_| at.is_none()).map(|tree| tree.timers.marking.lock());
+            let now = at.or_else(|| tree.map(|tree| tree.now())).unwrap_or(Instant::from_nanos(0));
             let state = self.lock();
             // Once more, if it was entered meanwhile, by another thread: then there is a clock.
             if tree.is_some() || state.place.is_none() {
@@ -90,11 +96,13 @@ impl NodeRef {
             return false;
         }
         let hard = now + grace.unwrap_or(state.grace());
+        let is_explicit = reason.kind() == ReasonKind::Explicit;
         let cold = state.cold_mut();
         match &mut cold.request {
-            // L6: the first request stands. Only an explicit one can shorten the grace of another.
+            // L6: the first request stands. Only an explicit one can shorten the grace of another; it may be made with the
+            // reason of one that was none.
             None => cold.request = Some(Request { reason, soft: now, hard }),
-            Some(request) if reason.kind() == ReasonKind::Explicit && hard < request.hard => request.hard = hard,
+            Some(request) if (is_explicit || grace.is_some()) && hard < request.hard => request.hard = hard,
             Some(_) => return false,
         }
         // Together with the request: a scope that is opened now inherits it, and must not be cancelled before the
@@ -159,14 +167,12 @@ impl NodeRef {
             if is_first {
                 node.cancelled_by.store(number, Ordering::Release);
             }
-            let reached = [
-                // Whatever the shield: a shield delays the delivery of the scope around it (L15, L20).
-                (PARENT_CANCELLED, above_cancelled),
-                (CANCELLED, cancelled),
+            let flag_if = |reached: bool, flag: u32| if reached { flag } else { 0 };
+            // Whatever the shield: a shield delays the delivery of the scope around it (L15, L20).
+            let flags = flag_if(above_cancelled, PARENT_CANCELLED)
+                | flag_if(cancelled, CANCELLED)
                 // Held off until a hard time: the code inside has to look at the clock.
-                (TIMED, marks.waits_for_hard()),
-            ];
-            let flags = reached.iter().filter(|(_, reaches)| *reaches).fold(0, |flags, (flag, _)| flags | flag);
+                | flag_if(marks.waits_for_hard(), TIMED);
             let newly = node.flag_all(flags) & (PARENT_CANCELLED | CANCELLED);
             visited[at].is_new = newly & CANCELLED != 0;
             // Behind a full shield nothing arrives; the shield itself is told that its parent is cancelled, and is
@@ -268,7 +274,7 @@ impl NodeRef {
 pub(crate) fn request_together(nodes: &[NodeRef], reason: &Reason, grace: Option<Duration>) -> usize {
     nodes.first().and_then(|node| node.tree()).into_iter().for_each(|tree| tree.fire_due());
     let mut wakes = DriverWakes::default();
-    let changed = nodes.iter().filter(|node| node.mark(reason.clone(), grace, &mut wakes)).count();
+    let changed = nodes.iter().filter(|node| node.mark(None, reason.clone(), grace, &mut wakes)).count();
     wakes.wake();
     changed
 }

@@ -173,7 +173,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
             // With what its body polls, which takes nothing of what it was given either. But shields hold this off, too.
             let goes = |inner: &NodeRef| inner.kind != Kind::Task && inner.kind.shield() == ShieldLevel::None;
             node.all_below(|inner| (inner == node || goes(inner)) && inner.flag(GIVEN_UP));
-            node.mark(reason, None, wakes);
+            node.mark(None, reason, None, wakes);
         }
     }
 

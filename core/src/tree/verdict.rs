@@ -119,10 +119,8 @@ impl NodeRef {
             return false;
         }
         let state = self.lock();
-        match state.life {
-            Life::Closed => return false,
-            Life::Draining | Life::Finalizing => return true,
-            Life::Open => {}
+        if state.life != Life::Open {
+            return state.life != Life::Closed;
         }
         // The list of L15, without the last item: something left inside, a panic to report, a shield (nothing reaches
         // it from outside), its own poll to come.
