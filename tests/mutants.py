@@ -81,6 +81,7 @@ MUTANTS = [
     ("next-grows-alone", "tree/timers.rs", "if at < self.next.load() {", "if false {"),
     ("next-is-not-looked-for", "tree/timers.rs", "                self.next.store(queue.earliest());\n", ""),
     ("one-fires-beside-another", "tree/timers.rs", "        let _alone = self.marking.lock();\n", ""),
+    ("polled-before-all-are-told", "tree/drive.rs", "if node.flagged(CANCELLED) && !was_cancelled && ", "if false && "),
     ("requests-beside-what-is-due", "tree/request.rs", ".map(|tree| tree.timers.marking.lock());", ".map(|_| ());"),
     ("found-before-it-is-marked", "tree/timers.rs", "            if first == due.marked.len() {\n", "            self.next.store(queue.earliest());\n            if first == due.marked.len() {\n"),
     ("due-all-at-once", "tree/timers.rs", "until = key.at;", "let _ = key.at;"),

@@ -14,6 +14,7 @@ use shuttle::thread;
 use super::{Count, Threads, check, ended};
 use crate::reason::{Reason, ReasonKind};
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
+use crate::sync::Event;
 use crate::tree::flags::CANCELLED;
 use crate::tree::shared::Target;
 use crate::tree::timers::{Sleeper, TimerKey};
@@ -316,6 +317,56 @@ fn a_request_stands_for_the_deadline_that_it_replaces() {
         for thread in std::mem::take(&mut *threads.lock().unwrap()) {
             thread.join().unwrap();
         }
+        let threads = host.threads.clone();
+        drop(host);
+        ended(&threads);
+    });
+}
+
+/// L11, L12: the sleep of a nursery's body ends at the deadline around. The body has its poll, in which it gives something to
+/// a child by foreign means. The child is blocked, and does not see that: also if the thread that fires has not told all yet.
+///
+/// Fails without `if node.flagged(CANCELLED) && !was_cancelled` in `poll_open`.
+#[test]
+fn blocked_code_is_not_polled_before_all_are_told() {
+    check(|| {
+        let (time, host) = host();
+        let looks = Arc::new(Mutex::new(None));
+        let waits = Arc::new(Mutex::new(None::<Waker>));
+        let given = Arc::new(AtomicU64::new(0));
+        let taken = given.clone();
+        let outcome = block_on(root(host.clone(), async {
+            let body = nursery(async |n: Nursery| {
+                let (waits_too, given_too) = (waits.clone(), given.clone());
+                let begun = Arc::new(Event::new());
+                let begins = begun.clone();
+                n.spawn(async move {
+                    begins.set();
+                    let taken = std::future::poll_fn(|cx| {
+                        *waits_too.lock().unwrap() = Some(cx.waker().clone());
+                        if given_too.load(Ordering::SeqCst) == 1 { Poll::Ready(()) } else { Poll::Pending }
+                    });
+                    taken.await;
+                    given_too.store(2, Ordering::SeqCst);
+                });
+                begun.wait().await;
+                let tree = current::tree().unwrap();
+                *looks.lock().unwrap() = Some(thread::spawn(move || {
+                    time.reaches(at(10));
+                    tree.fire_due();
+                }));
+                sleep_until(at(10)).await;
+                given.store(1, Ordering::SeqCst);
+                let waker = waits.lock().unwrap().take();
+                waker.into_iter().for_each(Waker::wake);
+            });
+            move_on_at(at(10), body).await
+        }));
+        assert!(outcome.is_none_or(|result| result.is_ok()));
+        assert_ne!(taken.load(Ordering::SeqCst), 2, "blocked code has gone on");
+        let looks = looks.lock().unwrap().take();
+        looks.into_iter().for_each(|thread: thread::JoinHandle<()>| thread.join().unwrap());
+        drop(waits.lock().unwrap().take());
         let threads = host.threads.clone();
         drop(host);
         ended(&threads);

@@ -102,10 +102,8 @@ impl NodeRef {
             }
             let next = above.parent().cloned();
             drop(above);
-            match next {
-                Some(next) => further = Some(next),
-                None => return make(Attachment::nowhere(parent)).1,
-            }
+            let Some(next) = next else { return make(Attachment::nowhere(parent)).1 };
+            further = Some(next);
         }
     }
 

@@ -65,9 +65,7 @@ impl NodeRef {
             // L4: the `start` was not answered, or its child would have moved by now.
             start_into.iter().for_each(NodeRef::start_answered);
         }
-        if let Some((tree, key)) = self.tree().zip(timer) {
-            drop(tree.timers.remove(key));
-        }
+        self.tree().zip(timer).into_iter().for_each(|(tree, key)| drop(tree.timers.remove(key)));
         if inherited.waits_for_hard() {
             // The clock may say so before another thread, which has found the timer due, has marked the scopes
             // around: then the code there goes on, and gets a result. So the scope around is asked as well.

@@ -93,13 +93,19 @@ impl Driver {
 /// | the scope is | the body is | afterwards |
 /// |---|---|---|
 /// | not cancelled | polled | as it was |
+/// | cancelled, and others of the request are not marked yet | left as it is | polled again, when all are |
 /// | cancelled during this poll, or with its one poll to come | polled | delivered, unless an inner scope has to end |
 /// | cancelled and blocked, or its one poll is over | dropped, unpolled | over |
 /// | the same, but an inner scope has to end and is driven | polled, to reach that one | delivered, when that has ended |
 pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Step {
     node.touch();
     let was_cancelled = node.may_be_delivered();
-    // Entering a scope is no checkpoint (L13): also one that got its place long before is polled once.
+    // L11, L12: as long as others of the request are not marked, nobody has found whether the code has a poll. Whoever marks
+    // them wakes this driver then. Entering a scope is no checkpoint (L13): also one that got its place long before is polled.
+    if node.flagged(CANCELLED) && !was_cancelled && !node.polled.is_never() {
+        node.register(Driver::Own, cx.waker());
+        return Step::Pending;
+    }
     if was_cancelled && !node.polled.is_never() && !node.has_poll_left() && !node.must_drive() {
         deliver(node, body);
         return Step::Dropped;
