@@ -7,6 +7,7 @@
 //! `FOSTER_PROGRAMS=n` runs `n` programs in each of the tests; `FOSTER_PROGRAM=seed` only that one of a test on random
 //! programs. `FOSTER_MODEL_PROGRAMS=n` makes `n` fresh programs with outcomes, from `FOSTER_SEED` on. `FOSTER_SHOW=n`
 //! prints more failures. `FOSTER_MODEL_FILE=path`, with `of_a_file -- --ignored`, replays the programs of a file.
+//! `FOSTER_HOSTED=all` replays all programs on smol and tokio, `FOSTER_HOSTED="plain 17"` one of them.
 
 mod model {
     pub(crate) mod awaits;
@@ -16,6 +17,7 @@ mod model {
     pub(crate) mod fresh;
     pub(crate) mod generate;
     pub(crate) mod hand;
+    pub(crate) mod host;
     pub(crate) mod interpret;
     pub(crate) mod invariants;
     pub(crate) mod language;
@@ -36,12 +38,13 @@ mod model {
 use model::expect::{Expect, Source};
 use model::fresh::Wanted;
 use model::generate::{self, WEIGHTS};
+use model::host::Host;
 use model::language::Language;
 use model::localize::{is_the_same_locally, localize, waits_in_shields};
 use model::metamorphic;
 use model::program::Program;
 use model::python_random::Random;
-use model::replay::{Setting, Summary, for_each, for_each_of, in_turn, run};
+use model::replay::{Setting, Summary, for_each, for_each_beside, for_each_of, in_turn, run, run_on};
 use model::show::show;
 use serde_json::Value;
 use std::time::Duration;
@@ -219,6 +222,78 @@ fn programs_with_local_nurseries_come_out_as_the_model_says() {
 #[test]
 fn programs_that_compute_come_out_as_the_model_says() {
     replay(&vectors(Language::Busy), "vectors of computing", &["compared", "computes"]);
+}
+
+/// Programs in which two things that the host ends come at the instant of a request, and code is polled between them that
+/// leaves out some of what is inside. In the model all of an instant comes first, and then the polls; on a real host it is
+/// as the host does it.
+const TIES: &[(Language, u64)] = &[
+    (Language::Plain, 826),
+    (Language::Plain, 2223),
+    (Language::Plain, 3374),
+    (Language::Plain, 6246),
+    (Language::Plain, 6529),
+    (Language::Local, 1231),
+];
+
+/// Replays the programs on a real host: one of 32, or with `FOSTER_HOSTED=all` all of them. Not those that compute: what
+/// passes meanwhile is seen by who comes first, the host's timer or other code, and neither the laws nor the host say who.
+fn replay_on(host: Host) {
+    let languages = Language::ALL.into_iter().filter(|language| *language != Language::Busy);
+    let all: Vec<_> = languages.flat_map(vectors).filter(|(source, _)| !source.is_one_of(TIES)).collect();
+    let seed = Wanted::from_environment(1).seed;
+    let wanted = std::env::var("FOSTER_HOSTED").ok();
+    let share = if wanted.is_some() { 1 } else { 32 };
+    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted == "all" || wanted == name);
+    let programs = (0_u64..)
+        .zip(&all)
+        .filter(|(number, (source, _))| number.wrapping_add(seed) % share == 0 && is_wanted(&source.to_string()));
+    println!("every {share}th program on {host:?}; the same again with FOSTER_SEED={seed}");
+    in_turn(|| {
+        for_each_beside(48, programs, |number, (source, expect), summary| {
+            on_host(host, number, *source, expect, summary)
+        })
+        .verdict(&format!("on {host:?}"), &["compared"]);
+    });
+}
+
+/// Runs a program on a host until it comes out as the model says, with a clock that goes slower each time. Where it came out
+/// otherwise before, that is printed; it is wrong if it never comes out so.
+fn on_host(host: Host, number: u64, source: Source, expect: &Expect, summary: &mut Summary) -> String {
+    let program = Program::read(&source.program());
+    let mut other = String::new();
+    for step in [5, 10, 20, 40, 80].map(Duration::from_millis) {
+        let Some(run) = run_on(host, step, &program, number) else {
+            *summary.counts.entry("late").or_default() += 1;
+            continue;
+        };
+        summary.add(&run);
+        let text = run.world.broken.join("\n") + &expect.differences(&run.world);
+        if !text.is_empty() {
+            *summary.counts.entry("otherwise").or_default() += 1;
+            other = format!("{source}\n{}{text}\n", show(&source.program()));
+            continue;
+        }
+        *summary.counts.entry("compared").or_default() += 1;
+        if !other.is_empty() {
+            println!("on {host:?} it came out otherwise at first: {other}");
+        }
+        return text;
+    }
+    if other.is_empty() {
+        *summary.counts.entry("always late").or_default() += 1;
+    }
+    other
+}
+
+#[test]
+fn programs_come_out_as_the_model_says_on_smol() {
+    replay_on(Host::Smol);
+}
+
+#[test]
+fn programs_come_out_as_the_model_says_on_tokio() {
+    replay_on(Host::Tokio);
 }
 
 /// Programs that nobody has run before. `FOSTER_MODEL_PROGRAMS` is how many, `FOSTER_SEED` the first seed.

@@ -11,6 +11,9 @@
 //!    wake        no lock: PROPAGATED on all of them, then the drivers' wakers (`DriverWakes::wake`)
 //! ```
 //!
+//! Between the first and the last, other threads may poll code that is marked. They leave it as it is (`poll_open`): it is
+//! polled or dropped after the last step, whose wake-up it gets.
+//!
 //! `request` does all of them. The timers do the first three for each deadline and hard time that is due, and then the
 //! last for all of them: no code runs in between (L11).
 //!

@@ -1,7 +1,7 @@
 //! The expectation of the model for a program, and how a run differs from it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use serde_json::Value;
 
@@ -21,6 +21,16 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn program(self) -> Value {
         self.language.program(self.seed)
+    }
+
+    pub(crate) fn is_one_of(self, some: &[(Language, u64)]) -> bool {
+        some.contains(&(self.language, self.seed))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.language.name(), self.seed)
     }
 }
 

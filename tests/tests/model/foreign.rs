@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use foster_sim::{PlainSleep, plain_sleep};
-
+use super::host::{self, PlainSleep, plain_sleep};
 use super::interpret::{Fut, Res};
 use super::world::{Errs, lock, with};
 
@@ -104,7 +103,7 @@ impl Future for Select {
     type Output = Res;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Res> {
-        let first = (foster_sim::random() & 1) as usize;
+        let first = host::coin();
         let members = self.members.as_mut().expect("polled after it was done");
         for index in [first, 1 - first] {
             if let Poll::Ready(result) = members[index].as_mut().poll(cx) {
@@ -164,7 +163,7 @@ impl Hold {
 
     fn begin(&mut self) -> (u64, u64) {
         let micros = |duration: Duration| duration.as_micros() as u64;
-        let from = micros(foster_sim::clock().elapsed()) + micros(self.after);
+        let from = micros(host::elapsed()) + micros(self.after);
         self.timers[0] = Some(Box::pin(plain_sleep(self.after)));
         let mut until = u64::MAX;
         if let Plan::Resume(length) = self.plan {
@@ -200,7 +199,7 @@ impl Future for Hold {
         }
         let old = lock(&this.valve.outer).replace(cx.waker().clone());
         drop(old);
-        let now = foster_sim::clock().elapsed().as_micros() as u64;
+        let now = host::elapsed().as_micros() as u64;
         let stopped = this.body.is_some() && from <= now && now < until;
         this.set_stopped(stopped);
         if let Some(body) = this.body.as_mut().filter(|_| !stopped) {

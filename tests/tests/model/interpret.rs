@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use foster::error::ErrorGroup;
 use foster::{CancelScope, Instant, Nursery, NurseryOptions, ScopeHandle};
-use foster_sim::plain_sleep;
 
 use super::awaits::await_task;
 use super::finalizer;
 use super::foreign::{Hold, Join, Plan, Select};
+use super::host::{self, plain_sleep};
 use super::links::{self, Commit, Opened, Own};
 use super::local::Local;
 use super::program::{Body, Finalizer, Id, Op};
@@ -177,7 +177,7 @@ fn compute(duration: Duration) {
         world.scan(now());
         world.count("computes");
     });
-    foster_sim::clock().jump(duration);
+    host::compute(duration);
 }
 
 fn commit(id: Id, what: Commit) {
@@ -267,10 +267,7 @@ async fn run_thread(id: Id, takes: Duration) {
     let mut scope = CancelScope::new().shielded().named(name_of(id));
     let target = Target::Scope(scope.handle());
     with(|world| world.enter(id, target));
-    let run = scope.run(async move {
-        foster_sim::blocking_takes(takes);
-        foster::to_thread(|| ()).await;
-    });
+    let run = scope.run(host::block(takes));
     let end = async { run.await.map_or(End::Cancelled, |()| End::Returned(Ok(()))) };
     match Watched::new(id, end).await {
         End::Returned(_) => {}
@@ -410,10 +407,9 @@ struct Hosted<F> {
 
 async fn look_on() -> Infallible {
     loop {
-        // Between two full milliseconds, when all has happened that happens at the first. Never at a full one: the
-        // clock stops for this before the timers of an instant.
-        foster_sim::wait_all_tasks_blocked_for(Duration::from_nanos(700_003)).await;
-        with(|world| world.scan(now()));
+        // Between two full milliseconds.
+        let elapsed = host::all_has_happened().await;
+        with(|world| world.scan(elapsed.as_millis() as u64));
     }
 }
 

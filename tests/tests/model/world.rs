@@ -13,6 +13,7 @@ use foster::observer::{HostDropped, Observer, Orphan, OrphanKind};
 use foster::{LocalNursery, Nursery, ScopeHandle, Task};
 
 use super::finalizer::FinalizerSeen;
+use super::host;
 use super::interpret::Fut;
 use super::links::{Commit, Links};
 use super::program::{Id, Program, Sort};
@@ -269,9 +270,9 @@ pub(crate) fn end() -> World {
     WORLD.with_borrow_mut(Option::take).expect("a run was observed")
 }
 
-/// The virtual time in ms.
+/// The time of the program in ms.
 pub(crate) fn now() -> u64 {
-    foster_sim::clock().elapsed().as_millis() as u64
+    host::elapsed().as_millis() as u64
 }
 
 /// The name that a panic carries.
