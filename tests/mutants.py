@@ -236,7 +236,7 @@ MUTANTS = [
     ("late-scopes-stay", "tree/wake.rs", "        if self.flagged(PROPAGATED) {", "if false {"),
     ("dropped-while-others-are-marked", "tree/node.rs", "let when = if self.flags & PROPAGATED != 0 { PROPAGATED } else { LATE };", "let when = PROPAGATED;"),
     ("woken-before-the-poll", "tree/wake.rs", "        self.woken.store(true, Ordering::Release);\n        let state = self.lock();", "        let state = self.lock();"),
-    ("late-before-it-is-told", "tree/attach.rs", "        if flags & LATE != 0 {\n", "        if false {\n"),
+    ("late-before-it-is-told", "tree/attach.rs", "        drop(old);\n        self.comes_late();\n", "        drop(old);\n"),
     ("moved-child-forgets-the-clock", "tree/request.rs", "below.flag(node.flags_of(TIMED));", "below.flag(0);"),
     ("stopped-one-by-one", "tree/request.rs", "node.mark(None, reason.clone(), grace, &mut wakes)).count();", "{ let changed = node.mark(None, reason.clone(), grace, &mut wakes); std::mem::take(&mut wakes).wake(); changed }).count();"),
     ("waker-panics-into-the-poll", "tree/drive.rs", "        if self.woken.load(Ordering::Acquire) {\n            without_counting(|| waking::wake_for(self, || waker.wake_by_ref()));", "        if self.woken.load(Ordering::Acquire) {\n            without_counting(|| waker.wake_by_ref());"),

@@ -25,10 +25,11 @@
 //!    pass shields), [`children`], [`polled`], [`binding`], [`panic`](mod@panic), [`no_context`],
 //!    [`timers`] (the queue of instants)
 //! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share), [`waiting`] (code that waits)
-//! 3. [`observing`] (what observers are told), [`attach`] (how a scope gets its place), [`inline`] (the parts of a
-//!    scope that does without a node), [`frames`] (the scopes that a thread is in), [`waking`] (how wakers are called)
-//! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`wake`] (whose drivers are woken),
-//!    [`request`], [`deadline`] (the clock), [`current`](mod@current) (what code may ask of the scopes that it is in)
+//! 3. [`observing`] (what observers are told), [`inline`] (the parts of a scope that does without a node), [`frames`]
+//!    (the scopes that a thread is in), [`waking`] (how wakers are called), [`wake`] (whose drivers are woken), [`attach`]
+//!    (how a scope gets its place)
+//! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`request`], [`deadline`] (the clock),
+//!    [`current`](mod@current) (what code may ask of the scopes that it is in)
 //! 5. how it ends: [`closing`], [`task`], [`abandon`] (how it outlives its future), [`drive`] (how it
 //!    is polled, delivered and drained)
 //! 6. what drives it: [`job`] (what the runtime polls), [`root`](mod@root), [`scope_future`] (the future that the user

@@ -23,6 +23,7 @@ use super::cancel_state::CancelState;
 use super::children::Role;
 use super::flags::{CANCELLED, DAEMON, KEPT, LATE, PARENT_CANCELLED, PROPAGATED, TIMED};
 use super::node::{Attachment, Life, NodeRef, Place, State};
+use super::polled::without_counting;
 use crate::Instant;
 use crate::sys::atomic::Ordering;
 
@@ -126,16 +127,12 @@ impl NodeRef {
         let counts = state.deadline != Instant::NEVER || state.cold.is_some();
         // Counts as woken, as in `Node::new`: if nobody polls it in a cancelled parent, it is found to be passed over
         // (L16).
-        if flags & PARENT_CANCELLED != 0 {
-            self.woken.store(true, Ordering::Relaxed);
-        }
+        self.woken.fetch_or(flags & PARENT_CANCELLED != 0, Ordering::Relaxed);
         // Together with what it inherits: for a scope that comes below this one now.
         self.flag(flags);
         drop(state);
         drop(old);
-        if flags & LATE != 0 {
-            self.comes_late();
-        }
+        self.comes_late();
         self.hard_time_may_be_over();
         counts
     }
@@ -144,10 +141,10 @@ impl NodeRef {
     /// been propagated in between. No lock may be held.
     ///
     /// Ordering: `LATE` is set before this looks, and whoever propagates looks for it after `PROPAGATED` is set: so one of
-    /// the two finds the other.
+    /// the two finds the other. Who has polled it meanwhile has left it as it is, so it is woken.
     fn comes_late(&self) {
-        if self.parent().is_some_and(|parent| parent.flagged(PROPAGATED)) {
-            self.flag(PROPAGATED);
+        if self.flagged(LATE) && self.parent().is_some_and(|above| above.flagged(PROPAGATED)) && self.flag(PROPAGATED) {
+            without_counting(|| self.wake_driver());
         }
     }
 

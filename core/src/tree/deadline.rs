@@ -191,12 +191,13 @@ impl Wake for Alarm {
     }
 }
 
-/// Calls the wakers of sleeps: each, whatever the others do (L36).
+/// Calls the wakers of sleeps: each, whatever the others do (L36), and what is dropped with the last reference to a scope.
 fn wake_each(sleeps: Vec<Sleeper<WaitingCode>>) {
     for Sleeper { waker, code } in sleeps {
         match code.scope() {
             Some(scope) => waking::wake_for(scope, || waker.wake()),
             None => waking::wake(|| waker.wake()),
         }
+        catch_drop(code);
     }
 }

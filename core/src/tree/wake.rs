@@ -80,6 +80,7 @@ impl DriverWakes {
             while !self.drivers.is_empty() {
                 for (node, _) in mem::take(&mut self.drivers) {
                     node.call_driver(&mut self);
+                    self.kept.push(node);
                 }
             }
         });
