@@ -68,14 +68,12 @@ impl NodeRef {
         while let Some(around) = kept.last().filter(depends).and_then(|node| node.parent()) {
             kept.push(around);
         }
-        let last = kept.len();
-        while let Some(above) = kept.last().filter(|node| !node.counts_wakes()).and_then(|node| node.parent()) {
-            kept.push(above);
-        }
-        let wakes = kept.last().filter(|node| node.counts_wakes()).map_or(UNCOUNTED, |task| task.polled.wakes());
+        // What is above a scope that is on the stack is there, too: who polls it has a reference.
+        let task = kept.last().and_then(|top| top.and_above().find(|node| node.counts_wakes()));
+        let wakes = task.map_or(UNCOUNTED, |task| task.polled.wakes());
         // A scope that has no place yet is cancelled before it is entered: it is polled once.
         let top = Verdict { wakes, runnable: true, last_step: 0 };
-        kept[first..last].iter().rev().fold(top, |around, node| node.verdict_inside(around))
+        kept[first..].iter().rev().fold(top, |around, node| node.verdict_inside(around))
     }
 
     /// Returns whether the scope is no part of the task around it: it counts by itself, as a child does. The body of a local
