@@ -53,11 +53,14 @@ struct Inner {
     location: Option<&'static Location<'static>>,
     task: Option<Origin>,
     at: Option<Instant>,
+    /// Whether it is the reason of a `cancel`, maybe handed on from another scope's deadline.
+    explicit: bool,
 }
 
 impl Reason {
     pub(crate) fn new(kind: ReasonKind) -> Self {
-        Reason(Arc::new(Inner { kind, text: None, location: None, task: None, at: None }))
+        let explicit = kind == ReasonKind::Explicit;
+        Reason(Arc::new(Inner { kind, text: None, location: None, task: None, at: None, explicit }))
     }
 
     /// Adds what is known; other clones of the reason stay as they are.
@@ -77,6 +80,16 @@ impl Reason {
 
     pub(crate) fn with_location(self, location: &'static Location<'static>) -> Self {
         self.edit(|inner| inner.location = Some(location))
+    }
+
+    /// Makes it the reason of a `cancel`, whatever kind of event it names.
+    pub(crate) fn made_explicit(self) -> Self {
+        if self.0.explicit { self } else { self.edit(|inner| inner.explicit = true) }
+    }
+
+    /// Returns whether the request with this reason was made by a `cancel`.
+    pub(crate) fn is_explicit(&self) -> bool {
+        self.0.explicit
     }
 
     pub(crate) fn with_deadline(self, at: Instant) -> Self {

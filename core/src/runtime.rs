@@ -50,11 +50,12 @@ pub(crate) mod budget;
 mod capability;
 pub mod host_clock;
 mod park;
+pub(crate) mod timer;
 
 use std::any::{Any, TypeId};
 use std::fmt;
 use std::io;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::Instant;
 pub use crate::installed::{AlreadyInstalled, install};
@@ -131,18 +132,10 @@ pub trait Runtime: Send + Sync + 'static {
 pub use budget::{is_own_budget_used_up, poll_own_budget};
 pub use capability::{MissingCapability, capability};
 pub use park::park_until;
+pub use timer::Timer;
 
 /// A closure for a blocking thread.
 pub type Work = Box<dyn FnOnce() + Send>;
-
-/// A timer of the runtime (R6, R7).
-pub trait Timer: Send {
-    /// Wakes `waker` when the clock reaches `at`, instead of what was armed before.
-    fn arm(&mut self, at: Instant, waker: &Waker);
-
-    /// Wakes nobody any more, and releases the waker.
-    fn disarm(&mut self);
-}
 
 /// No thread could be had for a blocking job; the closure comes back.
 #[non_exhaustive]

@@ -16,10 +16,10 @@ use crate::leaf::{Gate, stops_here};
 use crate::runtime::Runtime;
 use crate::tree::Tree;
 use crate::tree::current;
+use crate::tree::node::WaitingCode;
 
 use crate::tree::shared::Target;
 use crate::tree::timers::{Sleeper, TimerKey};
-use crate::tree::waiting::WaitingCode;
 
 impl Instant {
     /// The time on the clock of the runtime that drives the current tree.

@@ -17,22 +17,22 @@
 //! `abandon::shut_down` for all scopes at once.
 //!
 //! Each file knows only those before it in this list: by its imports, and also by the methods that it calls (checked
-//! by `tests/tests/ceilings.rs`, which allows circles of up to three). Two circles are left: the three files that hold
-//! the tree together (its second level), and [`request`] with [`deadline`], as a request arms the timer of its hard
+//! by `tests/tests/ceilings.rs`, which allows circles of up to three). Two circles are left: [`node`], [`shared`] and
+//! the contract of the host (`runtime.rs`), which hold the tree together, and [`request`] with [`deadline`], as a request arms the timer of its hard
 //! time and a deadline makes a request.
 //!
 //! 1. plain data: [`flags`] and [`cancel_state`] (what can be asked of a scope without its lock, and how requests
 //!    pass shields), [`children`], [`polled`], [`binding`], [`panic`](mod@panic), [`no_context`],
 //!    [`timers`] (the queue of instants)
-//! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share), [`waiting`] (code that waits)
-//! 3. [`observing`] (what observers are told), [`inline`] (the parts of a scope that does without a node), [`frames`]
+//! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share, and what the runtime polls)
+//! 3. [`waiting`] (how code that waits is given something), [`observing`] (what observers are told), [`inline`] (the parts of a scope that does without a node), [`frames`]
 //!    (the scopes that a thread is in), [`waking`] (how wakers are called), [`wake`] (whose drivers are woken), [`attach`]
 //!    (how a scope gets its place)
 //! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`request`], [`deadline`] (the clock),
 //!    [`current`](mod@current) (what code may ask of the scopes that it is in)
 //! 5. how it ends: [`closing`], [`task`], [`abandon`] (how it outlives its future), [`drive`] (how it
 //!    is polled, delivered and drained)
-//! 6. what drives it: [`job`] (what the runtime polls), [`root`](mod@root), [`scope_future`] (the future that the user
+//! 6. what drives it: [`job`] (how the runtime polls), [`root`](mod@root), [`scope_future`] (the future that the user
 //!    awaits)
 //!
 //! Where a file has something done by one further down in the list, it was given a function: a tree has `reap` and the
@@ -117,6 +117,6 @@ pub(crate) mod waiting;
 pub(crate) mod wake;
 pub(crate) mod waking;
 
-pub use job::Job;
 pub use root::{Root, TreeHandle, current, root};
+pub use shared::Job;
 pub(crate) use shared::Tree;

@@ -11,8 +11,8 @@ use foster::checkpoint_if_cancelled;
 use foster::nursery::TaskStatus;
 use foster::scope::{Reason, ReasonKind};
 use foster::{
-    CancelScope, Cancelled, Instant, Nursery, checkpoint, defer, fail_after, graceful, interval, is_cancelled,
-    move_on_after, nursery, shield, sleep, sleep_forever, sleep_until, stopping, to_thread, yield_now,
+    CancelScope, Cancelled, Instant, Nursery, ScopeHandle, checkpoint, defer, fail_after, graceful, interval,
+    is_cancelled, move_on_after, nursery, shield, sleep, sleep_forever, sleep_until, stopping, to_thread, yield_now,
 };
 
 use crate::harness::ms;
@@ -858,23 +858,29 @@ pub async fn a_second_cancel_without_grace_is_at_once() {
     assert_elapsed(start, ms(0));
 }
 
-/// L6: a cancel is an explicit one whatever reason it is given, such as that of another scope's deadline.
+/// L6: a cancel is an explicit one whatever reason it is given, such as that of another scope's deadline; also if it names no
+/// grace, and the scope's own has become shorter.
 pub async fn a_second_cancel_with_a_reason_that_is_handed_on_is_at_once() {
     let mut late = CancelScope::new().deadline_after(ms(0));
     let handle = late.handle();
     assert!(late.run(sleep_forever()).await.map(|_| ()).is_err());
-    let reason = handle.reason().unwrap();
+    let reason = &handle.reason().unwrap();
 
-    let mut scope = CancelScope::new().grace(LONG);
-    let handle = scope.handle();
-    let start = Instant::now();
-    let outcome = scope.run(both(graceful(sleep_forever()), async {
-        assert!(handle.cancel("please"));
-        futures_lite::future::yield_now().await;
-        assert!(handle.cancel_within(ms(0), reason.clone()));
-    }));
-    assert!(outcome.await.is_err());
-    assert_elapsed(start, ms(0));
+    type Cancel = fn(&ScopeHandle, Reason) -> bool;
+    let second: [Cancel; 2] =
+        [|handle, reason| handle.cancel_within(ms(0), reason), |handle, reason| handle.cancel(reason)];
+    for cancel in second {
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let start = Instant::now();
+        let outcome = scope.run(both(graceful(sleep_forever()), async {
+            assert!(handle.cancel_within(LONG, "please"));
+            futures_lite::future::yield_now().await;
+            assert!(cancel(&handle, reason.clone()));
+        }));
+        assert!(outcome.await.is_err());
+        assert_elapsed(start, ms(0));
+    }
 }
 
 /// L7: a nursery whose body has failed, or one of whose children has, is cancelled; a child that ends well cancels

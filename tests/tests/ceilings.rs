@@ -52,11 +52,8 @@ fn a_file_holds_one_concept() {
     }
 }
 
-/// Files that import one another have to be read at once. A node, the tree that it is in, the timers of that tree, and
-/// the code that waits for one of these are such; nothing is to be larger.
-///
-/// The parts of the tree that the contract with the host re-exports are not imports: see `layers.rs`, which has that
-/// exception.
+/// Files that import one another have to be read at once. A node, the tree that it is in, and the contract of the host of
+/// that tree, which is given jobs, are such; nothing is to be larger.
 #[test]
 fn no_import_circle_is_larger_than_three() {
     for folder in ["core", "core/cell", "core/channel", "core/kit", "core/net", "core/process", "core/fs"] {

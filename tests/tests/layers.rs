@@ -22,6 +22,7 @@ const DEPENDENCIES: &[&str] = &[
     "foster-core",
     "foster-kit",
     "foster-macros",
+    "futures-channel",
     "futures-core",
     "pin-project-lite",
     "slab",

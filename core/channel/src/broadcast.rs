@@ -15,6 +15,7 @@
 //! dropped (L36).
 
 mod error;
+mod lag;
 mod receiver;
 mod sender;
 mod shared_value;
@@ -26,25 +27,12 @@ mod suite;
 use std::sync::Arc;
 
 pub use error::{BroadcastRecvError, BroadcastTryRecvError, Lagged};
+pub use lag::Lag;
 pub use receiver::{BroadcastReceiver, BroadcastRecv};
 pub use sender::{BroadcastClosed, BroadcastSend, BroadcastSender};
 pub use statistics::BroadcastStatistics;
 
 use state::BroadcastChan;
-
-/// The behaviour of a [`broadcast`] that is full because a receiver has not seen the oldest value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Lag {
-    /// Senders wait for the slowest receiver. Nobody misses anything.
-    Wait,
-    /// The oldest value goes. Receivers that have missed some are told how many, and go on with the oldest that is
-    /// left.
-    Skip,
-    /// The oldest value goes. Receivers that would miss it are cut off: they are told that they lagged, and get nothing
-    /// more.
-    Disconnect,
-}
 
 /// Makes a channel in which every receiver gets every value that is sent while it is there, with room for `capacity`
 /// values that somebody has still to see.

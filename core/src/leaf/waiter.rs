@@ -4,8 +4,8 @@ use std::fmt;
 use std::task::{Context, Waker};
 
 use crate::tree::current;
+use crate::tree::node::WaitingCode;
 use crate::tree::polled::without_counting;
-use crate::tree::waiting::WaitingCode;
 use crate::tree::waking;
 
 /// A task that waits: how to wake it, and whether its code may still be given anything.

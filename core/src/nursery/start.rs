@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::child_task;
@@ -24,7 +24,7 @@ use crate::events::TaskStatus;
 use crate::leaf::{Gate, Waiter};
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
-use crate::sys::{Mutex, MutexGuard};
+use crate::sys::PlainMutex;
 use crate::tree::Tree;
 use crate::tree::children::Role;
 use crate::tree::current;
@@ -169,13 +169,12 @@ pub(crate) struct Start<V> {
 impl<V> Start<V> {
     /// A start of a child for the nursery `target`.
     pub(crate) fn new(target: NodeRef, pending: PendingStart) -> Self {
-        let pending = Mutex::new(Some(pending));
         Start {
             shared: Arc::new(Shared {
-                signal: Mutex::new(Waiting { signal: None, waiter: None }),
-                route: Mutex::new(RouteState::Unknown { early: None }),
+                waiting: PlainMutex::new(Waiting { signal: None, waiter: None }),
+                route: PlainMutex::new(RouteState::Unknown { early: None }),
                 target,
-                pending,
+                pending: PlainMutex::new(Some(pending)),
             }),
         }
     }
@@ -189,7 +188,7 @@ impl<V> Start<V> {
     /// from here on it may be given that. No lock may be held.
     pub(crate) fn wait_from_here(&self) {
         let waiter = Waiter::unpolled();
-        self.shared.lock().waiter = Some(waiter);
+        self.shared.waiting.lock().waiter = Some(waiter);
     }
 
     /// The child is about to run, as a child of the nursery `interim`. Returns the value with which it was declared
@@ -197,12 +196,12 @@ impl<V> Start<V> {
     #[must_use]
     pub(crate) fn begin(&self, child: &NodeRef, interim: NodeRef) -> Option<V> {
         // From here on the end of the interim nursery ends the wait, also if the future of `start` is forgotten.
-        let pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let pending = self.shared.pending.lock().take();
         if let Some(pending) = pending {
             interim.lock().cold_mut().start_into = Some(pending.into_target());
         }
         let route = Route { child: child.clone(), interim };
-        let before = std::mem::replace(&mut *self.shared.route(), RouteState::Known(route));
+        let before = std::mem::replace(&mut *self.shared.route.lock(), RouteState::Known(route));
         let RouteState::Unknown { early } = before else { unreachable!("a child begins once") };
         early
     }
@@ -210,7 +209,7 @@ impl<V> Start<V> {
     /// Moves a child that was declared started before it was spawned. No lock may be held.
     pub(crate) fn move_early(&self, early: Option<V>) {
         let Some(value) = early else { return };
-        let route = match &*self.shared.route() {
+        let route = match &*self.shared.route.lock() {
             RouteState::Known(route) => route.clone(),
             RouteState::Unknown { .. } => unreachable!("`begin` comes first"),
         };
@@ -223,9 +222,9 @@ impl<V> Start<V> {
             let mut signal = pin!(self.shared.wait());
             let mut end = pin!(task.wait());
             poll_fn(|cx: &mut Context<'_>| match signal.as_mut().poll(cx) {
-                Poll::Ready(signal) => Poll::Ready(signal),
+                Poll::Ready(signal) => Poll::Ready(Some(signal)),
                 // The token may outlive the child; but it may have been used until the child's end.
-                Poll::Pending => end.as_mut().poll(cx).map(|_| self.shared.lock().signal.take().flatten()),
+                Poll::Pending => end.as_mut().poll(cx).map(|_| self.shared.waiting.lock().signal.take()),
             })
             .await
         };
@@ -243,7 +242,7 @@ impl<V> Start<V> {
 
 /// Says, once, that a child started with [`Nursery::start`] is ready.
 ///
-/// Dropped without saying so, the child counts as not ready.
+/// Dropped without saying so, the child is never ready, and `start` waits for its end.
 #[must_use = "call `started` when the child is ready; dropping this says that it never will be"]
 pub struct Started<V> {
     shared: Arc<Shared<V>>,
@@ -256,7 +255,7 @@ impl<V> Started<V> {
     /// was heard. Called by the closure that makes the child's future, when there is no child yet, it returns `true`
     /// whatever comes: `start` returns this value, or fails, once the child is spawned.
     pub fn started(self, value: V) -> bool {
-        let route = match &mut *self.shared.route() {
+        let route = match &mut *self.shared.route.lock() {
             RouteState::Unknown { early } => {
                 // `begin` moves the child.
                 *early = Some(value);
@@ -268,14 +267,6 @@ impl<V> Started<V> {
     }
 }
 
-impl<V> Drop for Started<V> {
-    fn drop(&mut self) {
-        if !matches!(&*self.shared.route(), RouteState::Unknown { early: Some(_) }) {
-            self.shared.set(None);
-        }
-    }
-}
-
 impl<V> fmt::Debug for Started<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Started")
@@ -283,11 +274,11 @@ impl<V> fmt::Debug for Started<V> {
 }
 
 struct Shared<V> {
-    signal: Mutex<Waiting<V>>,
-    route: Mutex<RouteState<V>>,
+    waiting: PlainMutex<Waiting<V>>,
+    route: PlainMutex<RouteState<V>>,
     target: NodeRef,
     /// Until the child is spawned.
-    pending: Mutex<Option<PendingStart>>,
+    pending: PlainMutex<Option<PendingStart>>,
 }
 
 /// A `start` that was not answered: keeps its target open (L4).
@@ -329,7 +320,7 @@ impl Drop for PendingStart {
 }
 
 struct Waiting<V> {
-    signal: Option<Option<Signal<V>>>,
+    signal: Option<Signal<V>>,
     /// The caller, from before the child is spawned until the signal.
     waiter: Option<Waiter>,
 }
@@ -340,10 +331,6 @@ enum Signal<V> {
 }
 
 impl<V> Shared<V> {
-    fn route(&self) -> MutexGuard<'_, RouteState<V>> {
-        self.route.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Moves the child, and tells the caller of `start`; returns whether that heard it.
     fn started(&self, route: &Route, value: V) -> bool {
         let (mut ready, mut waiter) = (Some(Signal::Ready(value)), None);
@@ -363,44 +350,25 @@ impl<V> Shared<V> {
     /// Leaves the child's word where the caller finds it, and returns the caller, to be woken when no lock is held. None
     /// if it is cancelled, and so will not come for it (L14).
     fn say(&self, word: &mut Option<Signal<V>>) -> Option<Waiter> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         if !waiting.waiter.as_ref()?.claim() {
             return None;
         }
-        waiting.signal = Some(word.take());
+        waiting.signal = word.take();
         waiting.waiter.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting<V>> {
-        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The first signal stands; `None` says that there will be none.
-    fn set(&self, signal: Option<Signal<V>>) {
-        let mut waiting = self.lock();
-        if waiting.signal.is_some() {
-            return;
-        }
-        waiting.signal = Some(signal);
-        let waiter = waiting.waiter.take();
-        drop(waiting);
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
-    }
-
-    async fn wait(&self) -> Option<Signal<V>> {
+    async fn wait(&self) -> Signal<V> {
         let mut gate = Gate::new("start: the child to be ready");
         poll_fn(|cx: &mut Context<'_>| {
-            // The word of the child is given, though it may come before this has begun to wait: it gets past the gate. That
-            // there will be none does not.
-            let was_given = matches!(self.lock().signal, Some(Some(_)));
+            // The word of the child is given, though it may come before this has begun to wait: it gets past the gate.
+            let was_given = self.waiting.lock().signal.is_some();
             if !was_given && gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
             }
             // No lock is held while a waiter is made or dropped (L36).
             let waiter = Waiter::new(cx);
-            let mut waiting = self.lock();
+            let mut waiting = self.waiting.lock();
             match waiting.signal.take() {
                 Some(signal) => {
                     drop(waiting);

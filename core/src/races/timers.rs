@@ -16,9 +16,9 @@ use crate::reason::{Reason, ReasonKind};
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use crate::sync::Event;
 use crate::tree::flags::CANCELLED;
+use crate::tree::node::WaitingCode;
 use crate::tree::shared::Target;
 use crate::tree::timers::{Sleeper, TimerKey};
-use crate::tree::waiting::WaitingCode;
 use crate::tree::{Tree, current};
 use crate::{CancelScope, Instant, Nursery, move_on_at, nursery, sleep, sleep_until, yield_now};
 

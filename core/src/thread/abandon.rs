@@ -139,8 +139,7 @@ where
 impl<T, F> Drop for ToThreadAbandon<T, F> {
     fn drop(&mut self) {
         if let AbandonState::Running { handle, .. } = &self.state {
-            let waiter = handle.state().lock().waiter.take();
-            drop(waiter);
+            handle.state().forget_waiter();
             // The result is dropped with the `JobState`, by its last holder.
         }
     }

@@ -6,12 +6,14 @@
 
 use std::any::Any;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use futures_channel::oneshot;
 
 use super::block_on::wait;
 use super::job_context::{Awaiter, JobContext};
@@ -77,8 +79,8 @@ where
     let context = context("thread::from_thread");
     let reply = context.calls.push(future, Location::caller())?;
     // A panic resumes when the permit is back.
-    let outcome = context.without_permit(|| wait(&context.runtime, reply.received()));
-    outcome.into_result()
+    let reply = context.without_permit(|| wait(&context.runtime, reply));
+    result_of(reply)
 }
 
 /// Makes a handle to call into the scope that awaits this blocking job from other threads: those that the closure has
@@ -151,11 +153,11 @@ impl Caller {
         F: Future<Output = T> + Send + 'static,
     {
         assert_may_block("Caller::call", "the future");
-        let reply = self.calls.push(future, Location::caller())?;
-        let mut outcome = None;
-        park_until(&mut |cx| reply.poll(cx).map(|received| outcome = Some(received)));
-        match outcome {
-            Some(outcome) => outcome.into_result(),
+        let mut reply = self.calls.push(future, Location::caller())?;
+        let mut received = None;
+        park_until(&mut |cx| Pin::new(&mut reply).poll(cx).map(|reply| received = Some(reply)));
+        match received {
+            Some(reply) => result_of(reply),
             None => unreachable!("`park_until` returns when its poll was ready"),
         }
     }
@@ -234,8 +236,8 @@ impl CallQueue {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let reply = Reply::new();
-        let call = Box::pin(CallFuture::new(future, Origin::new(std::any::type_name::<F>(), location), reply.clone()));
+        let (sender, reply) = oneshot::channel();
+        let call = Box::pin(CallFuture::new(future, Origin::new(std::any::type_name::<F>(), location), sender));
         let mut state = self.lock();
         if state.closed {
             drop(state);
@@ -309,15 +311,16 @@ pin_project_lite::pin_project! {
         #[pin]
         run: CancelScopeFuture<F, T>,
         handle: ScopeHandle,
-        reply: ReplyOnDrop<T>,
+        // None when it has ended.
+        reply: Option<oneshot::Sender<CallOutcome<T>>>,
     }
 }
 
 impl<T, F: Future<Output = T>> CallFuture<F, T> {
-    fn new(future: F, origin: Origin, reply: Reply<T>) -> Self {
+    fn new(future: F, origin: Origin, reply: oneshot::Sender<CallOutcome<T>>) -> Self {
         let mut scope = CancelScope::at(origin);
         let handle = scope.handle();
-        CallFuture { run: scope.run(future), handle, reply: ReplyOnDrop(reply) }
+        CallFuture { run: scope.run(future), handle, reply: Some(reply) }
     }
 }
 
@@ -334,7 +337,8 @@ impl<T, F: Future<Output = T>> Future for CallFuture<F, T> {
             Ok(Poll::Pending) => return Poll::Pending,
             Err(payload) => CallOutcome::Panicked(payload),
         };
-        this.reply.0.send(outcome);
+        // If nobody receives it, it comes back, and is dropped here.
+        drop(this.reply.take().map(|reply| reply.send(outcome)));
         Poll::Ready(())
     }
 }
@@ -346,82 +350,16 @@ enum CallOutcome<T> {
     Panicked(Box<dyn Any + Send>),
 }
 
-impl<T> CallOutcome<T> {
-    fn into_result(self) -> Result<T, CallError> {
-        match self {
-            CallOutcome::Value(value) => Ok(value),
-            CallOutcome::Cancelled(reason) => Err(CallError::Cancelled(reason)),
-            CallOutcome::Panicked(payload) => panic::resume_unwind(payload),
-        }
-    }
-}
+/// The reply to the thread that has called; that of `futures-channel`, since that thread is in no scope.
+type Reply<T> = oneshot::Receiver<CallOutcome<T>>;
 
-/// The reply to the thread that has called.
-struct Reply<T>(Arc<Mutex<ReplyState<T>>>);
-
-struct ReplyState<T> {
-    outcome: Option<CallOutcome<T>>,
-    sent: bool,
-    waker: Option<Waker>,
-}
-
-impl<T> Clone for Reply<T> {
-    fn clone(&self) -> Self {
-        Reply(self.0.clone())
-    }
-}
-
-impl<T> Reply<T> {
-    fn new() -> Self {
-        Reply(Arc::new(Mutex::new(ReplyState { outcome: None, sent: false, waker: None })))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ReplyState<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends the outcome. Later ones are dropped.
-    fn send(&self, outcome: CallOutcome<T>) {
-        let mut state = self.lock();
-        if state.sent {
-            return;
-        }
-        state.sent = true;
-        state.outcome = Some(outcome);
-        let waker = state.waker.take();
-        drop(state);
-        wake_all(waker);
-    }
-
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<CallOutcome<T>> {
-        let waker = cx.waker().clone();
-        let mut state = self.lock();
-        match state.outcome.take() {
-            Some(outcome) => {
-                drop(state);
-                drop(waker);
-                Poll::Ready(outcome)
-            }
-            None => {
-                let old = state.waker.replace(waker);
-                drop(state);
-                drop(old);
-                Poll::Pending
-            }
-        }
-    }
-
-    fn received(&self) -> impl Future<Output = CallOutcome<T>> + '_ {
-        poll_fn(|cx| self.poll(cx))
-    }
-}
-
-/// The sending side of a reply: sends that the call was cancelled, if it is dropped before it has sent an outcome.
-struct ReplyOnDrop<T>(Reply<T>);
-
-impl<T> Drop for ReplyOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.send(CallOutcome::Cancelled(None));
+/// Returns the result of a call, or resumes its panic. One that was dropped before its end has sent nothing.
+fn result_of<T>(reply: Result<CallOutcome<T>, oneshot::Canceled>) -> Result<T, CallError> {
+    match reply {
+        Ok(CallOutcome::Value(value)) => Ok(value),
+        Ok(CallOutcome::Cancelled(reason)) => Err(CallError::Cancelled(reason)),
+        Ok(CallOutcome::Panicked(payload)) => panic::resume_unwind(payload),
+        Err(oneshot::Canceled) => Err(CallError::Cancelled(None)),
     }
 }
 
@@ -429,7 +367,7 @@ impl<T> Drop for ReplyOnDrop<T> {
 mod tests {
     use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
-    use super::{CallError, CallQueue};
+    use super::{CallError, CallQueue, result_of};
 
     struct PanicsOnDrop(&'static str);
 
@@ -449,9 +387,9 @@ mod tests {
         });
         let payload = catch_unwind(AssertUnwindSafe(|| calls.close())).expect_err("two calls panic");
         assert_eq!(payload.downcast_ref(), Some(&"first"));
-        for reply in replies {
-            let outcome = reply.lock().outcome.take().expect("a call that was dropped has been answered");
-            assert!(matches!(outcome.into_result(), Err(CallError::Cancelled(None))));
+        for mut reply in replies {
+            let sent = reply.try_recv().map(|sent| sent.expect("a call that was dropped has been answered"));
+            assert!(matches!(result_of(sent), Err(CallError::Cancelled(None))));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::permit_request::ThreadPermit;
 use super::{Awaiter, JobContext};
 use crate::leaf::Waiter;
 use crate::live_counts::CountedJob;
-use crate::sys::{MutexGuard, PlainMutex};
+use crate::sys::PlainMutex;
 use crate::tree::current;
 use crate::tree::panic::drop_payload;
 use crate::value::Carried;
@@ -23,7 +23,7 @@ pub(super) struct JobHandle<T> {
 
 impl<T> JobHandle<T> {
     pub(super) fn new() -> Self {
-        let completion = PlainMutex::new(Completion { result: None, finished: false, in_time: false, waiter: None });
+        let completion = PlainMutex::new(Completion::Running(None));
         JobHandle { state: Arc::new(JobState { completion, calls: Arc::default() }) }
     }
 
@@ -64,33 +64,40 @@ pub(super) struct JobState<T> {
     calls: Arc<CallQueue>,
 }
 
-pub(super) struct Completion<T> {
-    result: Option<thread::Result<T>>,
-    /// The job has ended, or the runtime has dropped it.
-    finished: bool,
-    /// That came while the code that waits for it was not cancelled.
-    in_time: bool,
-    pub(super) waiter: Option<Waiter>,
+enum Completion<T> {
+    /// With the task that waits for the end.
+    Running(Option<Waiter>),
+    Ended {
+        /// None if the runtime has dropped the job without running it, and when it was taken.
+        result: Option<thread::Result<T>>,
+        /// That came while the code that waits for it was not cancelled.
+        in_time: bool,
+    },
+}
+
+impl<T> Completion<T> {
+    fn take_result(&mut self) -> Option<thread::Result<T>> {
+        match self {
+            Completion::Running(_) => None,
+            Completion::Ended { result, .. } => result.take(),
+        }
+    }
 }
 
 impl<T> JobState<T> {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Completion<T>> {
-        self.completion.lock()
-    }
-
     /// The job has ended, or the runtime has dropped it.
     pub(super) fn is_finished(&self) -> bool {
-        self.lock().finished
+        matches!(&*self.completion.lock(), Completion::Ended { .. })
     }
 
     /// The job was run, and nobody has taken its result.
     pub(super) fn has_result(&self) -> bool {
-        self.lock().result.is_some()
+        matches!(&*self.completion.lock(), Completion::Ended { result: Some(_), .. })
     }
 
     /// Whether the end of the job was given to the code that waits for it before that was cancelled (L14).
     pub(super) fn ended_in_time(&self) -> bool {
-        self.lock().in_time
+        matches!(&*self.completion.lock(), Completion::Ended { in_time: true, .. })
     }
 
     /// Nobody polls the calls any more: those that wait and those that come are told so. May be called again.
@@ -99,36 +106,35 @@ impl<T> JobState<T> {
     }
 
     pub(super) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut spare: Option<Waiter> = None;
-        loop {
-            let mut completion = self.lock();
-            if completion.finished {
-                return Poll::Ready(());
-            }
-            if completion.waiter.as_ref().is_some_and(|old| old.is_current(cx)) {
-                return Poll::Pending;
-            }
-            if spare.is_some() {
-                std::mem::swap(&mut completion.waiter, &mut spare);
-                drop(completion);
-                return Poll::Pending;
-            }
-            // No lock is held while a waiter is made or dropped (L36).
-            drop(completion);
-            spare = Some(Waiter::new(cx));
-        }
+        // No lock is held while a waiter is made or dropped (L36).
+        let new = Waiter::new(cx);
+        let old = match &mut *self.completion.lock() {
+            Completion::Ended { .. } => return Poll::Ready(()),
+            Completion::Running(waiter) => waiter.replace(new),
+        };
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Nobody waits for the end any more.
+    pub(super) fn forget_waiter(&self) {
+        let waiter = match &mut *self.completion.lock() {
+            Completion::Ended { .. } => None,
+            Completion::Running(waiter) => waiter.take(),
+        };
+        drop(waiter);
     }
 
     /// Takes the result of a job that nobody awaits: drops a value, resumes a panic.
     pub(super) fn resume_panic(&self) {
-        let result = self.lock().result.take();
+        let result = self.completion.lock().take_result();
         if let Some(Err(payload)) = result {
             panic::resume_unwind(payload);
         }
     }
 
     pub(super) fn take_result(&self) -> T {
-        let result = self.lock().result.take();
+        let result = self.completion.lock().take_result();
         match result {
             Some(Ok(value)) => value,
             Some(Err(payload)) => panic::resume_unwind(payload),
@@ -140,21 +146,27 @@ impl<T> JobState<T> {
 impl<T> Drop for JobState<T> {
     fn drop(&mut self) {
         // A result that was not taken. This may be the runtime's thread, which must not panic (R8), or `Drop` (L37).
-        let result = self.completion.get_mut().result.take();
+        let result = self.completion.get_mut().take_result();
         let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(result)));
         drop_payload(dropped.err());
     }
 }
 
-/// The job's side of the state: marks the job as finished when it is dropped, in whatever way the job ends.
-struct CompleteOnDrop<T>(Arc<JobState<T>>);
+/// The job's side of the state: notes the end of the job when it is dropped, in whatever way the job ends.
+struct EndOnDrop<T> {
+    state: Arc<JobState<T>>,
+    result: Option<thread::Result<T>>,
+}
 
-impl<T> Drop for CompleteOnDrop<T> {
+impl<T> Drop for EndOnDrop<T> {
     fn drop(&mut self) {
-        let mut completion = self.0.lock();
-        completion.finished = true;
-        let waiter = completion.waiter.take();
-        completion.in_time = waiter.as_ref().is_some_and(Waiter::claim);
+        let mut completion = self.state.completion.lock();
+        let waiter = match &mut *completion {
+            Completion::Running(waiter) => waiter.take(),
+            Completion::Ended { .. } => unreachable!("a job ends once"),
+        };
+        let in_time = waiter.as_ref().is_some_and(Waiter::claim);
+        *completion = Completion::Ended { result: self.result.take(), in_time };
         drop(completion);
         waiter.into_iter().for_each(Waiter::wake);
     }
@@ -167,14 +179,13 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let writer = CompleteOnDrop(state.clone());
+    let mut end = EndOnDrop { state: state.clone(), result: None };
     let values = Carried::here();
     let counted = CountedJob::new();
     Box::new(move || {
-        let result = context.enter(|| panic::catch_unwind(AssertUnwindSafe(|| values.run(work))));
-        writer.0.lock().result = Some(result);
+        end.result = Some(context.enter(|| panic::catch_unwind(AssertUnwindSafe(|| values.run(work)))));
         drop(counted);
         // Last: the task that waits may end the whole program now.
-        drop(writer);
+        drop(end);
     })
 }

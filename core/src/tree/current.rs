@@ -14,10 +14,9 @@ use std::task::Waker;
 use super::children::Role;
 use super::frames::{CurrentFrame, node_of, node_or_default, node_or_parts, with_current};
 use super::inline::InlineScope;
-use super::node::{Kind, NodeRef};
+use super::node::{Kind, NodeRef, WaitingCode};
 use super::observing;
 use super::shared::{Target, Tree};
-use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 
@@ -143,8 +142,9 @@ pub(crate) fn task_origin() -> Option<Origin> {
     task.map(|task| task.origin.clone())
 }
 
-/// Notes in the reason of an explicit cancel which task asks, unless it says so already.
+/// Notes in the reason of a `cancel` that it is one, and which task asks, unless it names another one or another event.
 pub(crate) fn signed(reason: Reason) -> Reason {
+    let reason = reason.made_explicit();
     if reason.kind() != ReasonKind::Explicit || reason.task().is_some() {
         return reason;
     }

@@ -8,12 +8,11 @@ use std::task::Wake;
 
 use super::cancel_state::ShieldLevel;
 use super::flags::{CANCELLED, TIMED};
-use super::node::{Life, NodeRef, State};
+use super::node::{Life, NodeRef, State, WaitingCode};
 use super::panic::catch_drop;
 use super::polled::without_counting;
 use super::shared::{Target, Tree};
 use super::timers::{Due, Sleeper};
-use super::waiting::WaitingCode;
 use super::wake::DriverWakes;
 use super::waking;
 use crate::Instant;

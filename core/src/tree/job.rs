@@ -15,37 +15,15 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::abandon;
 use super::drive::Driver;
 use super::node::{Life, NodeRef};
-use super::shared::Tree;
+use super::shared::{Job, Tree, Work};
 use crate::reason::Origin;
 use crate::runtime::budget::with_budget;
-
-/// Something to be polled: a task of a nursery, or a reaper that finishes a scope whose future was lost; given to
-/// [`Runtime::spawn`](crate::runtime::Runtime::spawn).
-///
-/// It never panics. Dropping it before it is ready means that the runtime is being torn down: tasks are then dropped
-/// as by foreign code (law L26), and what a reaper was to finish is cut off (law L37).
-#[must_use = "a job does nothing unless the runtime polls it"]
-pub struct Job(Work);
-
-/// The work of a job.
-enum Work {
-    /// Polls a task's body, which is in the node's block.
-    Task(NodeRef),
-    /// The reaper: drives an abandoned scope, whose body is over, to its end, for the parent that waits for it (L27). There
-    /// is at most one for a scope (I3).
-    Reaper(NodeRef),
-    /// Waits for the end of the tree. If it is dropped before that, the runtime is gone (L30). Weak: the runtime may
-    /// keep its jobs longer than the tree lives.
-    Sentinel(Weak<Tree>),
-    /// Nothing: the job was ready, and its node was given up then.
-    Over,
-}
 
 impl Job {
     /// Makes the job of a task, which was admitted to its nursery.

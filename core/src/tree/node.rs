@@ -130,6 +130,12 @@ pub(crate) enum Life {
 #[derive(Clone)]
 pub(crate) struct NodeRef(pub(super) BlockRef<Node>);
 
+/// Code that waits: the scope that it is directly in; none outside of any tree, where nothing is ever cancelled.
+///
+/// It may hold the last reference to a scope: it must not be dropped under a lock.
+#[derive(Default)]
+pub(crate) struct WaitingCode(pub(super) Option<NodeRef>);
+
 /// A future that the core owns and not the user: a finalizer, the release of a bracket, the end of a blocking job. It
 /// goes on when the scope's own future is dropped (L27).
 pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;

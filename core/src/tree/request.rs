@@ -99,13 +99,11 @@ impl NodeRef {
             return false;
         }
         let hard = now + grace.unwrap_or(state.grace());
-        let is_explicit = reason.kind() == ReasonKind::Explicit;
         let cold = state.cold_mut();
         match &mut cold.request {
-            // L6: the first request stands. Only an explicit one can shorten the grace of another; it may be made with the
-            // reason of one that was none.
+            // L6: the first request stands. Only an explicit one can shorten the grace of another.
             None => cold.request = Some(Request { reason, soft: now, hard }),
-            Some(request) if (is_explicit || grace.is_some()) && hard < request.hard => request.hard = hard,
+            Some(request) if reason.is_explicit() && hard < request.hard => request.hard = hard,
             Some(_) => return false,
         }
         // Together with the request: a scope that is opened now inherits it, and must not be cancelled before the

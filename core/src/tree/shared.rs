@@ -1,22 +1,43 @@
 //! The part that all scopes of one tree share: the host, the timers, the observer, and how far the tree has come.
 //!
-//! Made and ended by `root.rs`. A tree knows its root and each scope knows its tree, so this file, `node.rs` and
-//! `waiting.rs` refer to one another: they are the data on which the files that come later in the list of `tree.rs`
-//! work.
+//! Made and ended by `root.rs`. A tree knows its root and its runtime, each scope knows its tree, and a runtime is given
+//! jobs, which know their scopes: so this file, `node.rs` and `runtime.rs` refer to one another. They are data, and the
+//! contract of the host; what is done with them is in the files that come later in the list of `tree.rs`.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::node::NodeRef;
+use super::node::{NodeRef, WaitingCode};
 use super::panic::drop_payload;
 use super::timers::{self, Timers};
-use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::events::{HostDropped, Observer, Orphan};
 use crate::runtime::Runtime;
 use crate::sys::PlainMutex;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Something to be polled: a task of a nursery, or a reaper that finishes a scope whose future was lost; given to
+/// [`Runtime::spawn`](crate::runtime::Runtime::spawn).
+///
+/// It never panics. Dropping it before it is ready means that the runtime is being torn down: tasks are then dropped
+/// as by foreign code (law L26), and what a reaper was to finish is cut off (law L37).
+#[must_use = "a job does nothing unless the runtime polls it"]
+pub struct Job(pub(super) Work);
+
+/// The work of a job.
+pub(super) enum Work {
+    /// Polls a task's body, which is in the node's block.
+    Task(NodeRef),
+    /// The reaper: drives an abandoned scope, whose body is over, to its end, for the parent that waits for it (L27). There
+    /// is at most one for a scope (I3).
+    Reaper(NodeRef),
+    /// Waits for the end of the tree. If it is dropped before that, the runtime is gone (L30). Weak: the runtime may
+    /// keep its jobs longer than the tree lives.
+    Sentinel(Weak<Tree>),
+    /// Nothing: the job was ready, and its node was given up then.
+    Over,
+}
 
 /// An event that is due at an instant in a tree.
 pub(crate) type Target = timers::Target<WaitingCode, NodeRef>;
@@ -24,7 +45,7 @@ pub(crate) type Target = timers::Target<WaitingCode, NodeRef>;
 /// The part that all scopes of one tree share: its runtime, its timers, its observer, and how far it has come.
 ///
 /// Made once for each call of `root` or `install`. Each node refers to it, as do the root's future, a
-/// [`TreeHandle`](super::root::TreeHandle) and a sleep that is armed; the root's [sentinel](super::job::Job::sentinel)
+/// [`TreeHandle`](super::root::TreeHandle) and a sleep that is armed; the root's [sentinel](Job::sentinel)
 /// and the alarm of the host's timer do so weakly. No user code runs under the locks in it (L36). Which of them may be taken with
 /// which: Invariant 1 of `tree.rs`.
 pub(crate) struct Tree {

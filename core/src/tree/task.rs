@@ -157,7 +157,7 @@ impl NodeRef {
     }
 
     /// Polls for the end of the task. If it has not ended, whoever polls this is woken when it has. One waker is
-    /// kept: a task has one handle. A root is polled by its tree's [sentinel](super::job::Job::sentinel).
+    /// kept: a task has one handle. A root is polled by its tree's [sentinel](super::shared::Job::sentinel).
     ///
     /// Models: `races/scopes.rs`, `a_cancel_races_with_the_completion`; `races/local.rs`,
     /// `the_end_of_a_child_races_with_whoever_awaits_it`.

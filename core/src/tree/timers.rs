@@ -62,7 +62,7 @@ use std::task::{Poll, Waker};
 
 use crate::Instant;
 use crate::instant::AtomicInstant;
-use crate::runtime::Timer;
+use crate::runtime::timer::Timer;
 use crate::sys::PlainMutex;
 
 // On a clock that the tests put forward. Several threads at once are modelled in `core/src/races/timers.rs`.

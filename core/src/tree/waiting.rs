@@ -1,14 +1,8 @@
 //! Code that waits, as whoever gives it something knows it (L14).
 
 use super::flags::CANCELLED;
-use super::node::NodeRef;
+use super::node::{NodeRef, WaitingCode};
 use crate::sys::atomic::Ordering;
-
-/// Code that waits: the scope that it is directly in; none outside of any tree, where nothing is ever cancelled.
-///
-/// It may hold the last reference to a scope: it must not be dropped under a lock.
-#[derive(Default)]
-pub(crate) struct WaitingCode(pub(super) Option<NodeRef>);
 
 impl WaitingCode {
     /// Returns the scope that the code is directly in.

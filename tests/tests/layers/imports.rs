@@ -10,14 +10,17 @@ type Module = Vec<String>;
 /// Returns the other files of its crate from which each file imports; the root of the crate, which re-exports, is not
 /// one of them.
 ///
-/// A re-export is not an import of the file that has it: a file that imports by way of it depends on the file that it
-/// comes from.
+/// A re-export is an import of the file that has it if the rest of that file names the type. A file that imports by way of
+/// it depends on the file that it comes from.
 pub(crate) fn imports(sources: &[Source]) -> BTreeMap<Module, BTreeSet<Module>> {
     let crate_ = Crate::of(sources);
     let files = sources.iter().filter(|source| !source.module.is_empty());
     let imports = files.map(|source| {
-        let (_, code) = split(&source.code);
-        let named = crate_.absolute(source, &code).into_iter().filter_map(|path| crate_.file_of(path));
+        let (re_exports, code) = split(&source.code);
+        let mut paths = crate_.absolute(source, &code);
+        let is_used = |path: &Module| path.last().is_some_and(|name| names_type(&code, name));
+        paths.extend(crate_.absolute(source, &re_exports).into_iter().filter(is_used));
+        let named = paths.into_iter().filter_map(|path| crate_.file_of(path));
         (source.module.clone(), named.filter(|file| *file != source.module && !file.is_empty()).collect())
     });
     imports.collect()
@@ -92,11 +95,23 @@ impl Crate {
     }
 }
 
-/// The re-exports of a file, and the rest of its code.
+/// Whether the code names a type. Not for functions: a method or a module of the same name is something else.
+fn names_type(code: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let is_word = |at: usize| !code[..at].ends_with(is_part) && !code[at + name.len()..].starts_with(is_part);
+    name.starts_with(char::is_uppercase) && code.match_indices(name).any(|(at, _)| is_word(at))
+}
+
+/// The re-exports of a file, and the rest of its code, without what is imported for links in its documentation.
 fn split(code: &str) -> (String, String) {
     let (mut re_exports, mut rest) = (String::new(), String::new());
     let mut inside = false;
+    let mut for_links = false;
     for line in code.lines() {
+        if line == "#[cfg(doc)]" || for_links {
+            for_links = !line.ends_with(';');
+            continue;
+        }
         let start = line.trim_start();
         inside |= ["pub use ", "pub(crate) use ", "pub(super) use "].iter().any(|visible| start.starts_with(visible));
         let to = if inside { &mut re_exports } else { &mut rest };

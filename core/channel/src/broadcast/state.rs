@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use super::Lag;
+use super::lag::Lag;
 use super::shared_value::{MessageValue, SlotPool, TakenValue};
 use crate::deferred::{self, Deferred};
 use crate::error::SendErrorKind;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use foster_core::future::Sleep;
 use foster_core::sleep;
 
-use super::ConnectError;
+use super::error::ConnectError;
 use crate::contract::{NetFuture, StreamSocket};
 
 /// Connects to the first address that answers, and says which one that was.

@@ -62,9 +62,14 @@ where
     before(&node);
     let slot = Arc::new(ValueSlot::new());
     let child = LocalChild { body: child_body(future), node: Some(node.clone()), slot: slot.clone(), target };
-    shared.admit(B::hold(Box::pin(child)), incoming);
+    let child = B::hold(Box::pin(child));
     if node.flagged(TIMED | FOLLOWED) {
+        // Without a lock (L36), and before it can be polled by another thread: a hard time that has passed is seen then.
+        drop(incoming);
         opened(&node);
+        shared.take_over(child);
+    } else {
+        shared.admit(child, incoming);
     }
     if late {
         above.wake_driver();

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::{Sleeper, TimerKey};
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
+use crate::tree::node::WaitingCode;
 use crate::tree::shared::Target;
-use crate::tree::waiting::WaitingCode;
 use crate::tree::{Tree, current};
 use crate::{CancelScope, Instant, sleep_until};
 
