@@ -32,9 +32,9 @@ pub use together::{Losers, give_up_together};
 
 /// A region of code that can be cancelled: by a handle, by a deadline, or from a scope around it.
 ///
-/// Whatever stops the code inside, the scope returns only when everything started inside has ended: tasks, blocking
-/// jobs, inner scopes with their finalizers (law L2). Cancellation goes inside-out: what is innermost ends first, so a
-/// local outlives everything that was opened after it (law L19).
+/// The scope returns only when everything started inside has ended, for whatever reason the code inside stops: tasks,
+/// blocking jobs, inner scopes with their finalizers (law L2). Cancellation goes inside-out: what is innermost ends
+/// first, so a local outlives everything that was opened after it (law L19).
 ///
 /// The code inside is dropped at a checkpoint; it never sees an error value. Only [`run`](CancelScope::run) returns
 /// one.

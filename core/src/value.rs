@@ -8,10 +8,10 @@
 //!   … outside ────────────────────────────────────── None
 //! ```
 //!
-//! A value is a part of the tree of scopes, and whoever asks for it looks upwards. So a child sees what stands around
-//! its *nursery*, because that is its parent (law L1); a value that was only set around the call of `spawn` is not
-//! around the child. Kotlin, Swift and Java decide it this way; Trio copies the spawner's context, which may belong to
-//! code that has long ended. To hand a value to a child of a nursery further out, put the scope around the child:
+//! A value is a part of the tree of scopes, and code that asks for it looks upwards. So a child sees what stands
+//! around its *nursery*, because that is its parent (law L1); a value that was only set around the call of `spawn` is
+//! not around the child. Kotlin, Swift and Java decide it this way; Trio copies the spawner's context, which may belong
+//! to code that has long ended. To hand a value to a child of a nursery further out, put the scope around the child:
 //! `n.spawn(TENANT.scope(tenant, child))`.
 
 use std::any::Any;

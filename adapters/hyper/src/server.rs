@@ -110,7 +110,7 @@ where
 
 /// Answers the requests of one connection, HTTP/1 or HTTP/2, whichever the client speaks.
 ///
-/// * **It is a nursery.** Whatever hyper spawns for the connection is a child in it: that of an HTTP/2 request is
+/// * **It is a nursery.** All that hyper spawns for the connection are children in it: that of an HTTP/2 request is
 ///   cancelled at the latest when the connection is closed.
 /// * **Each request is a scope**: what its future opens has ended, and its finalizers have run, before it is answered.
 /// * **An error** of the service, or of the body of a response, is the end of the connection with HTTP/1, and returned.

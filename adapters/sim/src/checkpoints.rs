@@ -13,8 +13,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probe {
-    /// In a cancelled scope the operation did not come to its end. Whatever is pending can be cancelled, so this is
-    /// also true of an operation that does not look at cancellation but yields.
+    /// In a cancelled scope the operation did not come to its end. All that is pending can be cancelled, so this
+    /// is also true of an operation that does not look at cancellation but yields.
     pub stops: bool,
     /// In a task that had done enough for one poll it returned `Pending` at least once: other tasks have their turns,
     /// however often it is repeated.

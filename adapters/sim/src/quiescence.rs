@@ -51,7 +51,7 @@ pub fn wait_all_tasks_blocked() -> Quiescent {
 /// Waits until all tasks have been blocked for `cushion` of virtual time without a pause.
 ///
 /// A timer that lets a task run meanwhile starts the cushion anew; one that is due at its very end comes too late.
-/// Those who wait with a shorter cushion go on first. On a manual clock nothing can happen during the cushion, so it
+/// Code that waits with a shorter cushion goes on first. On a manual clock nothing can happen during the cushion, so it
 /// counts as passed as soon as all tasks are blocked.
 ///
 /// # Cancellation

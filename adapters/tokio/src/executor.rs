@@ -398,7 +398,7 @@ impl Runtime for Tokio {
         poll_proceed(cx).map(|unit| unit.made_progress())
     }
 
-    /// Whether the task is at the end of tokio's cooperative budget. Without this, whoever polls many futures in one
+    /// Whether the task is at the end of tokio's cooperative budget. Without this, code that polls many futures in one
     /// task would poll on while tokio's own operations refuse to work: quadratic time.
     fn should_yield(&self) -> bool {
         is_own_budget_used_up() || !has_budget_remaining()

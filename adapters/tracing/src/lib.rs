@@ -11,7 +11,7 @@
 //! | a host that was dropped ([`Observer::host_dropped`]) | an event at level `WARN` |
 //!
 //! It is an [`Observer`], to be given to a tree like any other; so it changes nothing in the tree, and a tree without
-//! it pays nothing. Whatever subscriber the program has installed gets the spans.
+//! it pays nothing. The subscriber that the program has installed gets the spans.
 //!
 //! # Examples
 //!

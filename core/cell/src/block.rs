@@ -226,7 +226,7 @@ impl<H: Head> BlockRef<H> {
 
     /// Returns the guard of the body, to be dropped, if the body is idle. If it is used, its user cannot put it back
     /// any more, and drops it; unless it is putting it back at this moment: then the body may be idle again afterwards.
-    /// So whoever has to be sure sees to it that the user, or somebody else, looks once more.
+    /// So a caller that has to be sure sees to it that the user, or somebody else, looks once more.
     ///
     /// Model: `core/src/races/handover.rs`, `a_poll_of_a_task_races_with_the_teardown_of_its_host`.
     pub fn discard_body(&self) -> Option<BodyGuard<'_, H>> {

@@ -16,8 +16,8 @@
 //!
 //! 1. `top` and each `outer` refer to a frame of an [`enter`](Stack::enter) that has not returned; and what is lent to
 //!    a frame is borrowed for as long as that. (It would not hold if the code inside an `enter` could be left and come
-//!    back to on another stack, as a coroutine with one of its own does. Those who switch stacks below a poll break
-//!    this, as they break every scoped thread-local.)
+//!    back to on another stack, as a coroutine with one of its own does. Code that switches stacks below a poll
+//!    breaks this, as it breaks every scoped thread-local.)
 //! 2. Nobody has a reference to a frame, or to what was lent to it, outside of a [`with_top`](Stack::with_top), and no
 //!    `enter` around one returns before it. So no function here gives out a `'static`
 //!    reference, only one that lives as long as what it was taken from is borrowed.

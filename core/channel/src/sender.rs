@@ -245,7 +245,7 @@ impl<T> Sender<T> {
         self.step(|state, _| state.send_error(&self.end)).is_some()
     }
 
-    /// Closes this end, and this end only: whoever waits on it gets the value back, and nothing more can be sent
+    /// Closes this end, and this end only: a `send` that waits on it gets the value back, and nothing more can be sent
     /// through it. Its clones go on. [Permits](Permit) that are out stay good. Returns whether it was open.
     pub fn close(&self) -> bool {
         self.step(|state, deferred| state.close_sender(&self.end, false, deferred))

@@ -1,5 +1,5 @@
 //! A blocking job of a type that is polled, such as a file: it goes on when the code that started it has gone, and
-//! whoever comes next waits for its end.
+//! the next call waits for its end.
 //!
 //! `poll_read` has no future of its own that could be dropped. So the job lies in the file, and belongs to the scope in
 //! which it was started:
@@ -39,7 +39,7 @@ pub(crate) struct Job {
     /// None when it was left to its scope.
     future: Option<TryToThread<(), Work>>,
     /// The scope in which it was made, and so started. A waker says nothing: a combinator may have another one for each
-    /// poll. It is kept until the job is dropped: whoever polls next has to know whose job has ended.
+    /// poll. It is kept until the job is dropped: the code that polls next has to know whose job has ended.
     starter: Waiter,
     completion: Arc<Completion>,
 }

@@ -149,8 +149,8 @@ impl<S: Sink> WriteBehind<S> {
         Poll::Ready(self.check())
     }
 
-    /// Returns the error that bytes were lost with, each time it is asked (invariant 4). Whoever asks tells the caller,
-    /// who is not cancelled.
+    /// Returns the error that bytes were lost with, each time it is asked (invariant 4). The code that asks tells its
+    /// caller, which is not cancelled.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.queue.check()
     }
@@ -233,7 +233,7 @@ enum Added {
 }
 
 impl QueueState {
-    /// Makes the error stay, unless there is one already. Whoever drops the result has released the lock.
+    /// Makes the error stay, unless there is one already. The caller drops the result when it has released the lock.
     #[must_use]
     fn keep(&mut self, failure: Failure) -> UnreportedError {
         if self.is_dropped {

@@ -395,11 +395,12 @@ impl<M: Manage> ResourceOwner<M::Resource> for Shared<M> {
                 // In its finalizer already, with a budget.
                 Some(resource) => {
                     self.manage.close(resource).await;
-                    // Before the place is free: who waits for that, as the end of the pool does, may look at the statistics.
+                    // Before the place is free: code that waits for that, as the end of the pool does, may look at the
+                    // statistics.
                     drop(counted);
                 }
             }
-            // Last: whoever gets the place finds the resource.
+            // Last: the use that gets the place finds the resource.
             drop(pooled);
         })
     }

@@ -277,8 +277,8 @@ impl Portal {
     /// # Errors
     ///
     /// * [`PortalStartError::NotReady`]: the task has ended without having said that it is ready; with what it
-    ///   returned. What it says after the portal was cancelled is not heard: [`Started::started`] returns `false`, and
-    ///   drops the value.
+    ///   returned. If it says so after the portal was cancelled, it is not heard: [`Started::started`] returns `false`,
+    ///   and drops the value.
     /// * [`PortalStartError::Portal`]: the portal was closed before, or the task was cancelled with it, and has returned
     ///   nothing.
     ///

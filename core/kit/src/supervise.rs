@@ -369,8 +369,8 @@ impl<E: Debug + Send + 'static> Running<E> {
         false
     }
 
-    /// One of those that are stopped together has ended. Whatever it ended with, it is started again, if it was asked to
-    /// end. By itself it has ended for good, or as one more that failed.
+    /// One of those that are stopped together has ended. If it was asked to end, it is started again, whatever it ended
+    /// with. By itself it has ended for good, or as one more that failed.
     fn has_stopped(&mut self, index: usize, again: bool) {
         let child = &mut self.states[index];
         child.together = again || child.asked;

@@ -11,8 +11,8 @@
 //!   works on all of them.
 //! * **C2 One waiter a direction.** A `poll_*` method that is Pending wakes the waker of its latest call in that
 //!   direction, and no earlier one. To read, to peek, to accept and to receive is one direction; to write and to send
-//!   is the other. Neither replaces the other's waker. Whoever has more waiters puts a waker in front that wakes them
-//!   all, as this crate does.
+//!   is the other. Neither replaces the other's waker. A caller that has more waiters puts a waker in front that wakes
+//!   them all, as this crate does.
 //! * **C3 Attempt first.** A `poll_*` method does what can be done at once, and is Pending only when the host would
 //!   have to wait. No wake-up is lost between the attempt and the registration: what comes in between wakes the waker.
 //!   Where the host's reactor has to learn first that a socket is ready, as tokio's has, that is all that is known: what

@@ -2,8 +2,8 @@
 //!
 //! The host keeps one waker a direction (contract C2). There are three ways to wait:
 //!
-//! * **Alone, by type**: whoever has the socket by `&mut`, or the half for this direction. Its waker goes to the host
-//!   as it is.
+//! * **Alone, by type**: the code that has the socket by `&mut`, or the half for this direction. Its waker goes to the
+//!   host as it is.
 //! * **With a [`Claim`]**: a future of a method that takes `&self`. It has the direction from its first poll until it
 //!   is dropped, and a second one is refused. So both are known exactly.
 //! * **Shared**: a `poll_*` function that takes `&self`, and that nobody tells when its caller has lost interest. The
@@ -144,7 +144,7 @@ pub(crate) struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// Polls for the future that has the direction. Whoever was Pending before in a shared way stays registered.
+    /// Polls for the future that has the direction. Code that was Pending before in a shared way stays registered.
     #[inline]
     pub(crate) fn poll<T>(
         &self,
@@ -476,7 +476,8 @@ mod tests {
         });
     }
 
-    /// L14: the host tells an error once. Code that was cancelled meanwhile is not told, and whoever polls next is: once.
+    /// L14: the host tells an error once. Code that was cancelled meanwhile is not told, and the next code that polls
+    /// is: once.
     #[test]
     fn an_error_that_came_too_late_is_for_the_next() {
         foster_smol::run(async {

@@ -21,8 +21,9 @@ use crate::unix::own_file::OwnFile;
 /// Any number of tasks may [`accept`](Listener::accept) on one listener; they get the connections in turn.
 /// [`serve`](crate::serve()) is the loop that a server needs.
 ///
-/// To drop it closes it, and so does [`close`](Listener::close): whoever connects then is refused, what was accepted
-/// goes on, and connections that nobody has accepted are reset. The port or path is free for the next listener.
+/// To drop it closes it, and so does [`close`](Listener::close): a client that connects then is refused, what was
+/// accepted goes on, and connections that nobody has accepted are reset. The port or path is free for the next
+/// listener.
 pub struct Listener<F: Family> {
     /// None when it is closed.
     socket: Mutex<Option<Arc<dyn ListenerSocket>>>,
@@ -112,7 +113,7 @@ impl<F: Family> Listener<F> {
     /// Closes it at once, also for tasks that wait in [`accept`](Listener::accept).
     pub fn close(&self) {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Whoever is polling it at this moment has it until that poll ends.
+        // A task that is polling it at this moment has it until that poll ends.
         drop(socket);
         self.line.open();
     }

@@ -76,7 +76,7 @@ impl Stream<Inet> {
     ///
     /// # Errors
     ///
-    /// * What [`lookup_host`](crate::lookup_host) says.
+    /// * The errors of [`lookup_host`](crate::lookup_host).
     /// * All attempts failed: see [`ConnectError`](crate::ConnectError), which is inside.
     pub async fn connect(target: impl ToTarget) -> io::Result<Self> {
         Connect::new().to(target).await
@@ -264,7 +264,7 @@ impl Listener<Inet> {
     ///
     /// * [`AddrInUse`](io::ErrorKind::AddrInUse), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable),
     ///   [`PermissionDenied`](io::ErrorKind::PermissionDenied), and what else the host says.
-    /// * What [`lookup_host`](crate::lookup_host) says.
+    /// * The errors of [`lookup_host`](crate::lookup_host).
     pub async fn bind(target: impl ToTarget) -> io::Result<Self> {
         Listen::new().at(target).await
     }

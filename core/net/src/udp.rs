@@ -42,7 +42,7 @@ impl Datagram<Inet> {
     ///
     /// * [`AddrInUse`](io::ErrorKind::AddrInUse), [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable),
     ///   [`PermissionDenied`](io::ErrorKind::PermissionDenied), and what else the host says.
-    /// * What [`lookup_host`] says.
+    /// * The errors of [`lookup_host`].
     pub async fn bind(target: impl ToTarget) -> io::Result<Self> {
         let open = |address| net()?.datagram(Some(&Address::Inet(address)), &DatagramOptions::default());
         Ok(Datagram::new(first_of(target, open).await?))

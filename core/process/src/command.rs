@@ -241,7 +241,7 @@ impl Command {
 
     /// Starts it. The process belongs to the innermost scope around this call; see [`Child`].
     ///
-    /// Whatever the host needs to start a process is done in the poll, as by [`std::process::Command::spawn`].
+    /// All the work of the host to start a process is done in the poll, as by [`std::process::Command::spawn`].
     ///
     /// # Cancellation
     ///
@@ -343,8 +343,8 @@ impl Command {
     /// process. So nothing stays of what it has started, unless that has made itself a group of its own. Without this
     /// only the process itself is stopped, and what it has started goes on.
     ///
-    /// **Whatever is left of the group when the process has ended is sent `SIGKILL`**, as it is reaped, and not waited for:
-    /// it ends soon. That is so however the process has ended:
+    /// **When the process has ended, all that is left of the group is sent `SIGKILL`**, as the process is reaped, and
+    /// not waited for: it ends soon. That is so however the process has ended:
     ///
     /// * By itself, with success, too. A script that leaves a service behind needs `setsid` for it, or no group.
     /// * When it was asked to stop. The others are asked at the same time, but the grace is that of the first, for no

@@ -20,8 +20,8 @@
 //!   has it closed when that returns. A [`Process`] that was not reaped is killed when it is dropped, and reaped
 //!   somehow: that happens only when a tree is torn down (law L30). One that is held outside of that tree is killed by
 //!   [`Process::signal`] then, and [`Process::reap_later`] is called.
-//! * **P7 No policy.** Whoever implements this does not retry, report, escalate or time out, and leaves out whether the
-//!   code is cancelled.
+//! * **P7 No policy.** An implementation does not retry, report, escalate or time out, and leaves out whether the code
+//!   is cancelled.
 //! * **P8 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR`
 //!   does not come back.
 //! * **P9 Absent is an error.** A function that a runtime does not have is [`Unsupported`](io::ErrorKind::Unsupported),

@@ -1,6 +1,6 @@
 //! A process that runs, as its [`Child`](crate::Child) and its finalizer share it.
 //!
-//! The host keeps one waker (contract P4). There are two who may wait at once: whoever has the child, and the finalizer
+//! The host keeps one waker (contract P4). Two may wait at once: the code that has the child, and the finalizer
 //! that stops the process, if the scope of the process ends while the child is held elsewhere. So the host gets one
 //! waker that wakes both.
 

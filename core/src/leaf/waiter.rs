@@ -80,7 +80,7 @@ impl Waiter {
     }
 
     /// Returns whether the code that waits is cancelled (law L9). Once true, it stays true; and `false` may be out of
-    /// date at once, if another thread requests something: whoever gives asks by [`claim`](Waiter::claim).
+    /// date at once, if another thread requests something: the code that gives asks by [`claim`](Waiter::claim).
     ///
     /// One load: it takes no lock and reads no clock. Always false for code outside of any tree.
     #[inline]
@@ -131,8 +131,8 @@ impl Waiter {
     /// whether its code [is cancelled](Waiter::is_cancelled).
     ///
     /// For what is given and may be taken back before the waiter has seen it, as a value is that a channel gives up
-    /// when it is closed. Whoever takes it back decides as the side that gives does: code that is cancelled by then is
-    /// told nothing.
+    /// when it is closed. The code that takes it back decides as the side that gives does: code that is cancelled by
+    /// then is told nothing.
     #[inline]
     #[must_use = "it is to be woken"]
     pub fn take_waker(&mut self) -> Waiter {

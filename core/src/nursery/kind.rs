@@ -70,7 +70,7 @@ pub trait Spawns<E, T, F>: NurseryKind {
     fn spawn_with(&self, origin: Origin, role: Role, future: F) -> Result<Task<T>, SpawnError<F>>;
 }
 
-/// Whatever has the errors of a nursery.
+/// Types that have the errors of a nursery.
 pub(super) trait HasErrors<E> {
     fn errors(&self) -> &NurseryErrors<E>;
 }

@@ -341,8 +341,8 @@ fn the_word_of_a_child_races_with_a_request() {
     });
 }
 
-/// L27, R2: a release waits for something foreign, and the job of its task is dropped meanwhile. Whoever wakes it finds the
-/// reaper that has taken over, or that finds what it was woken for.
+/// L27, R2: a release waits for something foreign, and the job of its task is dropped meanwhile. The thread that wakes
+/// it finds the reaper that has taken over, or that finds what it was woken for.
 ///
 /// Fails if `Node::job_waker` does not ask for `ABANDONED`.
 #[test]

@@ -381,7 +381,7 @@ impl CapacityLimiter {
         drop((record, waiter, wakes));
     }
 
-    /// Lets in whoever fits; to be woken when no lock is held.
+    /// Lets in the waiters that fit; to be woken when no lock is held.
     fn admit(&self, state: &mut LimiterState) -> Option<WakeList> {
         if state.waiting() == 0 || state.held >= state.total {
             return None;

@@ -161,7 +161,7 @@ impl Condition {
         mutex.requeue_from(&self.queue, n, tag)
     }
 
-    /// Returns how many wait to be notified. Those who were, and wait for the mutex now, count for the mutex.
+    /// Returns how many wait to be notified. Waiters that were, and wait for the mutex now, count for the mutex.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.waiting()

@@ -47,7 +47,7 @@ impl Event {
         Event { set: AtomicBool::new(false), queue: WaitQueue::new() }
     }
 
-    /// Lets all who wait go on, and whoever comes later. Again, it does nothing.
+    /// Lets all waiting code go on, and code that comes later, too. Called again, it does nothing.
     pub fn set(&self) {
         if !self.set.swap(true, Ordering::Release) {
             self.queue.announce();

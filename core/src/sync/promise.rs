@@ -13,7 +13,7 @@ use super::waiter_list::WaitOutcome;
 use crate::leaf::{self, Gate, Waiter};
 use crate::sys::OnceLock;
 
-/// A value that is set once, by whoever has it, and waited for by any number of tasks.
+/// A value that is set once, by any code that has it, and waited for by any number of tasks.
 ///
 /// It ends in one of two ways, and stays so: [kept](Promise::set), or [closed](Promise::close). For an event that
 /// carries no value there is [`Event`](super::Event); for a value that the first to need it makes,
@@ -52,7 +52,7 @@ impl<T> Promise<T> {
         Promise { outcome: OnceLock::new(), queue: WaitQueue::new() }
     }
 
-    /// Sets the value; all who wait go on, and whoever comes later.
+    /// Sets the value. All waiting code goes on, and code that comes later, too.
     ///
     /// # Errors
     ///

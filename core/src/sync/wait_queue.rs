@@ -226,7 +226,7 @@ impl WaitQueue {
         list.close(&closed, wakes)
     }
 
-    /// Returns how many wait. Those who were unparked and have not run yet do not count.
+    /// Returns how many wait. Waiters that were unparked and have not run yet do not count.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.shared.get().map_or(0, |shared| shared.lock().waiting())

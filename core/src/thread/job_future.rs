@@ -173,8 +173,8 @@ impl<T, F> TryToThread<T, F> {
     /// Keeps no permit of the limiter while nobody polls this: one that is handed over goes to the next in the queue, and
     /// the task is woken. Its next poll takes a permit if one is free then, and else waits again, behind all others.
     ///
-    /// For a future that lies in a type which is polled: whoever has polled it may have gone, and the type is not told.
-    /// To be called before the first poll.
+    /// For a future that lies in a type which is polled: the code that polled it may have gone, and the type is not
+    /// told. To be called before the first poll.
     pub fn keeping_no_permit(mut self) -> Self {
         if let JobFutureState::Start { request, .. } = &mut self.state {
             request.keep_none();
@@ -266,7 +266,7 @@ where
 /// Makes the scope of a blocking job, with a full shield around `rest`, below the scope of the code that calls this.
 /// Panics outside of any tree.
 ///
-/// What is to be run goes into the node before that has a place: once it is listed, a shut-down may come and take it.
+/// The work goes into the node before the node has a place: once it is listed, a shut-down may come and take it.
 pub(crate) fn enter_thread(origin: Origin, rest: Owned) -> NodeRef {
     let node = NodeRef::unattached(Kind::Thread, origin);
     node.finalize_with(rest);

@@ -49,8 +49,8 @@ pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
     drop(abandon(node, drop_body));
 }
 
-/// Takes over a scope whose future was forgotten, or has escaped; whoever may be waiting for it is woken, to find out
-/// (L28). The body is out of reach.
+/// Takes over a scope whose future was forgotten, or has escaped; the code that may be waiting for it is woken, to
+/// find out (L28). The body is out of reach.
 ///
 /// Model: `races/escaped.rs`, `who_waits_for_an_escaped_scope_is_told`.
 pub(crate) fn leaked(node: &NodeRef) {
@@ -233,8 +233,8 @@ pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
 /// thread is polling at this moment is dropped as soon as that poll returns. Runs on any thread, in a `Drop`, with no
 /// lock held; it neither waits nor panics. It visits the scopes in a loop: a deep tree needs no deep stack.
 pub(crate) fn shut_down(top: &NodeRef) {
-    // All are requested before any body is dropped (L11), and closed before anybody is woken: so whoever is woken finds
-    // its scope closed, and so does all that is around it.
+    // All are requested before any body is dropped (L11), and closed before anybody is woken: so code that is woken
+    // finds its scope closed, and so does all that is around it.
     let (mut nodes, mut wakers) = (request_all(top), Vec::new());
     while let Some(node) = nodes.get(wakers.len()).cloned() {
         wakers.push(shut_down_node(&node, &mut nodes));

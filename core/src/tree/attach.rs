@@ -140,8 +140,9 @@ impl NodeRef {
     /// Sees to a scope that was listed before it was `LATE`: the request that has cancelled the code around it may have
     /// been propagated in between. No lock may be held.
     ///
-    /// Ordering: `LATE` is set before this looks, and whoever propagates looks for it after `PROPAGATED` is set: so one of
-    /// the two finds the other. Who has polled it meanwhile has left it as it is, so it is woken.
+    /// Ordering: `LATE` is set before this looks, and the thread that propagates looks for it after `PROPAGATED` is
+    /// set: so one of the two finds the other. A driver that has polled it meanwhile has left it as it is, so it is
+    /// woken.
     fn comes_late(&self) {
         if self.flagged(LATE) && self.parent().is_some_and(|above| above.flagged(PROPAGATED)) && self.flag(PROPAGATED) {
             without_counting(|| self.wake_driver());

@@ -49,9 +49,9 @@ impl NodeRef {
         let place = if is_passed { state.place.clone() } else { state.place.take() };
         let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place };
         let inherited = state.inherited;
-        // Taken out here, and dropped where the lock is released. Nobody is woken by the waker: whoever closes a scope is
-        // its driver, or wakes that driver itself. A scoped value is user code. The timer is removed although it would find
-        // a Closed scope: its entry holds a reference to that, and would keep it until its instant.
+        // Taken out here, and dropped where the lock is released. Nobody is woken by the waker: the code that closes a
+        // scope is its driver, or wakes that driver itself. A scoped value is user code. The timer is removed although
+        // it would find a Closed scope: its entry holds a reference to that, and would keep it until its instant.
         let (waker, timer) = (state.waker.take(), state.timer.take());
         let cold = state.cold.as_mut().map(|cold| {
             closed.panic = cold.panic.take();

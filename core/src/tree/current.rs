@@ -60,8 +60,8 @@ impl InlineScope {
             (listed, (node, is_earliest))
         });
         node.hard_time_may_be_over();
-        // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to be over
-        // costs no look at the clock here.
+        // Code that has to know exactly has looked at the clock; otherwise the timer says that the deadline is over. So
+        // one that is not known to be over costs no look at the clock here.
         if self.over {
             tree.fire_due();
         }

@@ -1,6 +1,6 @@
 //! Driving a scope: one poll of its body with the rules of delivery (L12–L18), then draining (L22–L24).
 //!
-//! Whoever drives a scope (the future that the user awaits, a task, a reaper) goes through these two steps, so that
+//! Every driver of a scope (the future that the user awaits, a task, a reaper) goes through these two steps, so that
 //! the rules are in one place:
 //!
 //! ```text
@@ -19,8 +19,8 @@
 //!
 //! The driver registers its waker, then looks at `PROPAGATED`. A request sets that flag, then takes the waker. So
 //! either the driver sees the request in this poll, or the request finds the waker and calls it, and the driver sees
-//! it in the next one. What came between the look at something else, such as the children that are left, and the
-//! registration has marked the scope as woken: then `register` wakes the driver itself.
+//! it in the next one. A change that came between the look at something else, such as the children that are left, and
+//! the registration has marked the scope as woken: then `register` wakes the driver itself.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -60,7 +60,7 @@ pub(crate) enum Step {
 ///
 /// * a future moves its scope forward, and leaves its waker there, only as long as it finds it not `ABANDONED`
 /// * what is taken out to be polled (a finalizer, the end of a job) is noted; the reaper waits for it, without spinning
-/// * whoever has polled it puts it back, and wakes the reaper if it finds the scope `ABANDONED`
+/// * the driver that has polled it puts it back, and wakes the reaper if it finds the scope `ABANDONED`
 ///
 /// The future whose scope was lost is woken, and panics in its next poll.
 ///
@@ -100,8 +100,9 @@ impl Driver {
 pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Step {
     node.touch();
     let was_cancelled = node.may_be_delivered();
-    // L11, L12: as long as others of the request are not marked, nobody has found whether the code has a poll. Whoever marks
-    // them wakes this driver then. Entering a scope is no checkpoint (L13): also one that got its place long before is polled.
+    // L11, L12: as long as others of the request are not marked, nobody has found whether the code has a poll. The
+    // thread that marks them wakes this driver then. Entering a scope is no checkpoint (L13): also one that got its
+    // place long before is polled.
     if node.flagged(CANCELLED) && !was_cancelled && !node.polled.is_never() {
         node.register(Driver::Own, cx.waker());
         return Step::Pending;
@@ -138,7 +139,7 @@ pub(crate) fn after_poll<B: Body + ?Sized>(
             if let Some(waker) = waker {
                 node.register(Driver::Own, waker);
             }
-            // Not cancelled, or others of the request are not marked yet; whoever marks them wakes this driver then.
+            // Not cancelled, or others of the request are not marked yet; the thread that marks them wakes this driver.
             if !node.may_be_delivered() {
                 return Step::Pending;
             }

@@ -39,8 +39,8 @@ pub(crate) const TIMED: u32 = 1 << 2;
 /// Set by `abandon`, by whoever comes first: that one finishes the scope. Set with `SHUT_DOWN` by `shut_down`.
 pub(crate) const ABANDONED: u32 = 1 << 3;
 
-/// The observer was told that this task has ended. Whoever sets it tells: the last poll and the shut-down may come at
-/// the same time.
+/// The observer was told that this task has ended. The thread that sets it tells: the last poll and the shut-down may
+/// come at the same time.
 pub(crate) const TOLD_END: u32 = 1 << 5;
 
 /// Closed because its host, or the runtime, is gone (L30). Set by `shut_down_node` under the node's lock, together
@@ -80,15 +80,16 @@ pub(crate) const FAILED: u32 = 1 << 14;
 /// quadratic in their depth. Set with `DELIVERED`.
 pub(crate) const GOES_WHOLE: u32 = 1 << 15;
 
-/// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). Whatever that closes
-/// or gives up finds every other scope of the request `CANCELLED`, also on other threads.
+/// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). When its
+/// destructors close something or give it up, every other scope of the request is `CANCELLED` already, also on other
+/// threads.
 ///
 /// Set by `DriverWakes::wake`, after `CANCELLED` on all of them and before any of them is woken, and by the same call
 /// for scopes that were opened meanwhile (`LATE`); at the entry into a scope that has it. Never without `CANCELLED`.
 pub(crate) const PROPAGATED: u32 = 1 << 16;
 
-/// Opened in cancelled code, the request of which had still others to mark: whoever made that request sets
-/// `PROPAGATED`, and wakes the driver. Set at the entry, with `CANCELLED`.
+/// Opened in cancelled code, the request of which had still others to mark: the thread that made that request
+/// sets `PROPAGATED`, and wakes the driver. Set at the entry, with `CANCELLED`.
 pub(crate) const LATE: u32 = 1 << 17;
 
 /// The handle of a task is gone: nobody takes its value. Set by `give_up_value`, in the drop of the handle.
@@ -110,8 +111,8 @@ pub(crate) const DAEMON: u32 = 1 << 4;
 /// changed, which is the one that counts for the parent.
 pub(crate) const ORPHAN: u32 = 1 << 12;
 
-/// Whoever polls the scope, or one around it in the same body, has cancelled it through its future, and wants nothing more
-/// of it: it is polled no more, but for what is inside (L12.6).
+/// The code that polls the scope, or one around it in the same body, has cancelled it through its future, and wants
+/// nothing more of it: it is polled no more, but for what is inside (L12.6).
 /// Set by `ScopeFuture::cancel`, before its request.
 pub(crate) const GIVEN_UP: u32 = 1 << 23;
 

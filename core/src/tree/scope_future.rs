@@ -363,8 +363,8 @@ where
         // L38: a loop of scopes that are cut as soon as they begin has no other operation that comes to an end. In
         // cancelled code there is no such loop, since scopes park there; and L16 takes the scope for one that has
         // nothing to do, if it is not polled again although only this has woken it. A panic goes on at once: through
-        // scopes in one another it would be a poll of all of them every so often. And so does what was given up: whoever
-        // did that may hold what must not be kept waiting, such as the value of the winner of a race.
+        // scopes in one another it would be a poll of all of them every so often. And so does a scope that was given
+        // up: the code that did that may hold what must not be kept waiting, such as the value of the winner of a race.
         let mut cx = Context::from_waker(waker);
         node.flags_of(DELIVERED | PARENT_CANCELLED | GIVEN_UP) != DELIVERED
             || node.tree().is_none_or(|tree| tree.runtime.poll_budget(&mut cx).is_ready())

@@ -1,7 +1,7 @@
 //! A task: a scope whose body is a job of the runtime, and whose end is awaited through a handle.
 //!
-//! The body is in one block with the node. Whoever polls it has it alone meanwhile, without a lock. If the tree is
-//! torn down during a poll (L30), the body is dropped by whoever polls it, as soon as that poll returns.
+//! The body is in one block with the node. The thread that polls it has it alone meanwhile, without a lock. If the
+//! tree is torn down during a poll (L30), that thread drops the body as soon as the poll returns.
 //!
 //! ```text
 //!    Job::poll ──▶ poll_task ──▶ RunTask::poll ── Pending ──▶ put back
@@ -99,7 +99,7 @@ impl NodeRef {
                     self.finish_task(task, closed);
                     return Poll::Ready(());
                 }
-                // Not if it was torn down during this poll: whoever did so has left the body to this thread.
+                // Not if it was torn down during this poll: the thread that did so has left the body to this one.
                 let Some(unwanted) = task.put_back() else { return Poll::Pending };
                 task = unwanted;
             }
@@ -156,8 +156,8 @@ impl NodeRef {
         self.0.discard_body().into_iter().for_each(|mut task| task.body().abandon(self));
     }
 
-    /// Polls for the end of the task. If it has not ended, whoever polls this is woken when it has. One waker is
-    /// kept: a task has one handle. A root is polled by its tree's [sentinel](super::shared::Job::sentinel).
+    /// Polls for the end of the task. If it has not ended, the code that polls this is woken when it has. One waker
+    /// is kept: a task has one handle. A root is polled by its tree's [sentinel](super::shared::Job::sentinel).
     ///
     /// Models: `races/scopes.rs`, `a_cancel_races_with_the_completion`; `races/local.rs`,
     /// `the_end_of_a_child_races_with_whoever_awaits_it`.

@@ -43,10 +43,10 @@
 //!
 //! # The order of what is due
 //!
-//! Nobody may have looked at the clock for long, while a thread computed. What has become due meanwhile happens instant by instant,
-//! as if somebody had. At each instant the sleeps end first, and their code is runnable; then the requests are marked. So an
-//! operation that ends at the deadline still wins, and a sleep that was due after it is *missed*: code that is cancelled
-//! is given nothing more (L14).
+//! Nobody may have looked at the clock for long, while a thread computed. All that has become due meanwhile happens
+//! instant by instant, as if somebody had. At each instant the sleeps end first, and their code is runnable; then the
+//! requests are marked. So an operation that ends at the deadline still wins, and a sleep that was due after it is
+//! *missed*: code that is cancelled is given nothing more (L14).
 //!
 //! When all are marked, the sleepers are woken, and those whom the requests concern. So no user code runs between two marks
 //! (L11), and of two deadlines that passed unseen the one further out wins.
@@ -264,7 +264,7 @@ impl<C, S> Timers<C, S> {
                 }
             }
             if first == due.marked.len() {
-                // Invariant 1. Not before: until then whoever looks waits for `marking`.
+                // Invariant 1. Not before: until then a thread that looks waits for `marking`.
                 self.next.store(queue.earliest());
                 return due;
             }

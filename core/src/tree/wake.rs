@@ -15,8 +15,8 @@
 //! S or finds that it was passed over. If P itself holds up the scope around it, that is woken as well, and so on.
 //!
 //! P may be polled for other reasons between the mark and the call, by another thread. It must not find S passed over
-//! then, whose driver knows nothing yet: so S is not *due* as long as a call is going on (`calls`), and whoever ends
-//! the last one wakes P.
+//! then, whose driver knows nothing yet: so S is not *due* as long as a call is going on (`calls`), and the thread
+//! that ends the last one wakes P.
 //!
 //! An example: a task polls `shielded`, a shield with a timer in it, through one combinator after another, and is
 //! cancelled meanwhile.
@@ -41,8 +41,8 @@ use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 use crate::tree::waking;
 
-/// Work that is to be done once no lock is held any more: scopes to mark, a timer to arm, wakers to call. Whoever
-/// makes one has to call [`wake`](DriverWakes::wake), or code stays cancelled and is never dropped.
+/// Work that is to be done once no lock is held any more: scopes to mark, a timer to arm, wakers to call. Code
+/// that makes one has to call [`wake`](DriverWakes::wake), or code stays cancelled and is never dropped.
 #[derive(Default)]
 pub(crate) struct DriverWakes {
     /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are
@@ -155,7 +155,7 @@ impl Node {
     /// call.
     ///
     /// Ordering: the mark pairs with `touch` and `register`: what was done before this wake-up is seen by the poll that
-    /// takes the mark back. Whoever sees the mark sees that a call is going on.
+    /// takes the mark back. A thread that sees the mark sees that a call is going on.
     fn begin_call(&self) {
         if self.may_delay() {
             self.calls.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +164,8 @@ impl Node {
     }
 
     /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1); then the
-    /// one that that holds up, and so on. It stops at one that counts as woken: whoever has marked that goes on from there.
+    /// one that that holds up, and so on. It stops at one that counts as woken: the thread that has marked that one
+    /// goes on from there.
     ///
     /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
     fn wake_delayed(&self) {

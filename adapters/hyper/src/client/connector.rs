@@ -17,7 +17,7 @@ use crate::io::Io;
 /// # Errors
 ///
 /// * [`InvalidInput`](io::ErrorKind::InvalidInput): it is no `http` address, or has no host.
-/// * What [`TcpStream::connect`] says.
+/// * The errors of [`TcpStream::connect`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Connector;
 

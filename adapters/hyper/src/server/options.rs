@@ -73,7 +73,7 @@ impl HttpOptions {
     /// it likes. There is a timer only while a write waits.
     ///
     /// With HTTP/2 it is for the connection as a whole. A client that reads, and does not give the stream of a response a
-    /// window, makes no write wait, and is not closed by this; whoever serves strangers by HTTP/2 limits how long a
+    /// window, makes no write wait, and is not closed by this; a server for strangers by HTTP/2 limits how long a
     /// connection may last, with [`fail_after`](foster::fail_after) around
     /// [`serve_connection`](crate::serve_connection).
     ///

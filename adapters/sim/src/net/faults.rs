@@ -27,7 +27,7 @@ pub fn set_link_one_way(from: &Host, to: &Host, link: Link) {
 }
 
 /// Cuts the ways between two hosts. Packets that are on them, or are sent into them, are lost. No operation fails at
-/// once: whoever waits continues to wait, and TCP continues to send lost data again.
+/// once: code that waits continues to wait, and TCP continues to send lost data again.
 ///
 /// # Examples
 ///

@@ -172,7 +172,7 @@ impl Sim {
 }
 
 impl State {
-    /// The time of the earliest event has come. Whoever is to be woken is put into `due`.
+    /// The time of the earliest event has come. The wakers that are to be called are put into `due`.
     pub(crate) fn network_is_due(&mut self, due: &mut Vec<Waker>) {
         self.world.armed = None;
         Network::of(self).happen();
@@ -279,7 +279,7 @@ impl<'a> Network<'a> {
         SocketId { key: self.world.sockets.vacant_key(), serial: self.world.serial }
     }
 
-    /// Takes a socket out of the table, and frees its port. Whoever waits for it is woken, and finds it gone.
+    /// Takes a socket out of the table, and frees its port. Code that waits for it is woken, and finds it gone.
     pub(super) fn remove(&mut self, id: SocketId) -> Option<Socket> {
         self.socket(id)?;
         let mut socket = self.world.sockets.remove(id.key);
@@ -392,7 +392,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// Whatever waited on a way that was held arrives now, in its order.
+    /// The packets that waited on a way that was held arrive now, in their order.
     pub(super) fn release(&mut self, from: HostId, to: HostId) {
         let way = self.world.links.way(from, to);
         way.held = false;

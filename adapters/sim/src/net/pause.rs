@@ -28,9 +28,9 @@ impl Host {
     /// Lets it stand still until [`resume`](Host::resume), as a machine does whose virtual machine is suspended: none
     /// of its code runs, and it answers nobody.
     ///
-    /// Those who are connected with it see silence, send again what is not answered, and give up at last, as with a
-    /// host that has no power. But nothing is lost: packets that arrive meanwhile are there when it goes on. Packets
-    /// that it had sent before are on their way.
+    /// Its peers see silence, send again what is not answered, and give up at last, as with a host that has no power.
+    /// But nothing is lost: packets that arrive meanwhile are there when it goes on. Packets that it had sent before
+    /// are on their way.
     ///
     /// The clock goes on, and does not stop for the timers of the host. A program that pauses its own host goes on
     /// until its next `await`. With [`Builder::real_threads`](crate::Builder::real_threads), closures that run on

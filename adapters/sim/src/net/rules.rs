@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A rule is code of the user, so no lock is held while it is called. A packet is sent with the network locked: it
-//! waits in a queue, and whoever unlocks the network asks for all of the queue (`Sim::ask_rules`). One at a time asks;
-//! what a rule itself sends waits behind. Where nobody unlocks, since it is the clock that has moved, a waker asks.
+//! waits in a queue, and the thread that unlocks the network asks for all of the queue (`Sim::ask_rules`). One at a
+//! time asks; what a rule itself sends waits behind. Where nobody unlocks, since it is the clock that has moved, a
+//! waker asks.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -327,7 +328,7 @@ struct AskRules(Sim);
 
 impl Wake for AskRules {
     fn wake(self: Arc<Self>) {
-        // Whoever unlocks the network asks.
+        // The thread that unlocks the network asks.
         self.0.network(|_: &mut Network<'_>| ());
     }
 }

@@ -319,7 +319,7 @@ impl DatagramSocket for SimUnixDatagram {
 
     fn poll_sendable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         super::wait_for(&self.sim, cx, self.id, Direction::Write, |network| {
-            // Whoever is not connected finds out where to when it sends.
+            // A socket that is not connected finds out where to when it sends.
             let Ok(receiver) = network.receiver(self.id, None) else { return Some(Ok(())) };
             let socket = network.unix_datagram(receiver)?;
             if socket.queue.len() < QUEUE {

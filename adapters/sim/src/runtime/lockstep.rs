@@ -30,7 +30,7 @@ struct Baton {
     moved: Condvar,
 }
 
-/// Whose turn it is.
+/// The side whose turn it is.
 enum Place {
     Simulation,
     /// The job's; with what wakes its task.

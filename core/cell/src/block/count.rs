@@ -4,8 +4,8 @@
 use std::process::abort;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many references there are. No step of a model (`races.rs`), as that of an `Arc` is none: whoever clones a waker
-/// may hold a lock that no model knows.
+/// How many references there are. No step of a model (`races.rs`), as that of an `Arc` is none: code that clones a
+/// waker may hold a lock that no model knows.
 pub(super) struct RefCount(AtomicU32);
 
 impl RefCount {
@@ -32,7 +32,7 @@ impl RefCount {
     /// Counts one more.
     #[inline]
     pub(super) fn add(&self) {
-        // Ordering: as `Arc`: whoever has a reference gives another one away in some way that orders.
+        // Ordering: as `Arc`: a thread that has a reference gives another one away in some way that orders.
         let count = self.0.fetch_add(1, Ordering::Relaxed);
         if count > u32::MAX / 2 {
             // References were forgotten in a loop: there is no room for so many. An overflow would free a block that is

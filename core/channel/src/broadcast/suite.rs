@@ -349,7 +349,7 @@ fn storm() {
             tx.check();
         }
         drop(sends);
-        // Whoever saw two values saw all between them, and in the order of everybody else.
+        // A receiver that saw two values saw all between them, and in the order of everybody else.
         let mut after = std::collections::HashMap::new();
         for (rx, seen) in &mut receivers {
             let seen = seen.get_or_insert_with(Vec::new);

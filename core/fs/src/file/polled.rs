@@ -1,6 +1,6 @@
 //! The neutral traits: `futures_io::AsyncRead`, `AsyncWrite` and `AsyncSeek`.
 //!
-//! One job at a time: whoever reads or seeks waits for what is being written, and whoever writes for what is being
+//! One job at a time: a call that reads or seeks waits for what is being written, and one that writes for what is being
 //! read.
 
 use std::io::{self, IoSlice, SeekFrom};

@@ -168,7 +168,7 @@ impl<T> Slot<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The consumer asks for the next item: whoever emitted the one before goes on.
+    /// The consumer asks for the next item: the code that emitted the one before goes on.
     pub(super) fn ask(&self) {
         let mut state = self.lock();
         // It is here: nobody has to call it.

@@ -16,7 +16,7 @@ pub(super) struct Writing {
     /// It was shut down by us.
     ended: AtomicBool,
     /// The waker of the future that has the direction, and waits at the host. A host need not tell it of a shut-down: to
-    /// Linux a Unix socket is then no more writable than before. Whoever shares the direction is in its list.
+    /// Linux a Unix socket is then no more writable than before. The others that share the direction are in its list.
     waiting: Mutex<Option<Waker>>,
 }
 
@@ -50,8 +50,8 @@ impl Writing {
         if polled.is_pending() {
             self.register(cx.waker());
             writer.waits = Some(self);
-            // Ordering: whoever shuts the side down stores that, and looks for a waker under the lock. If it has looked
-            // before the registration, the store is seen here.
+            // Ordering: code that shuts the side down stores that, and looks for a waker under the lock. If it has
+            // looked before the registration, the store is seen here.
             ready!(poll_unless_cancelled(cx, self.check_open()))?;
         }
         polled

@@ -50,7 +50,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 impl Drop for WithOwnFile {
-    /// While it still listens: so whoever connects is never told that nobody listens at a file that is there.
+    /// While it still listens: so a client that connects is never told that nobody listens at a file that is there.
     fn drop(&mut self) {
         let OwnFile { path, identity: own } = &self.file;
         if !*self.given_away.get_mut() && identity(path).is_ok_and(|now| now == *own) {

@@ -93,7 +93,7 @@ fn what_was_given_to_a_dropped_waiter_goes_on() {
     assert_eq!((condition.waiting(), mutex.statistics().held), (0, false));
 }
 
-/// L40: whoever panicked has not seen to what the notification was about.
+/// L40: the waiter that panicked has not seen to what the notification was about.
 #[test]
 fn the_notification_of_a_predicate_that_panics_goes_on() {
     let (mutex, condition) = (Mutex::new(0), Condition::new());

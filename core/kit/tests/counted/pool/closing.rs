@@ -128,7 +128,7 @@ fn a_kept_panic_of_a_close_is_not_lost() {
     });
 }
 
-/// Whoever closes the pool is told when everything has ended, also what another one closes.
+/// Each call that closes the pool returns when everything has ended, also what another one closes.
 #[test]
 fn closing_twice_waits_for_the_same_end() {
     on_seeds(async || {
@@ -234,7 +234,8 @@ impl Wake for Watcher {
     }
 }
 
-/// What was discarded is counted before its place is free: on several threads, whoever waits for that looks at once.
+/// A discarded resource is counted before its place is free: on several threads, code that waits for that looks at
+/// once.
 #[test]
 fn what_is_discarded_is_counted_before_its_place_is_free() {
     on_seeds(async || {

@@ -24,7 +24,7 @@ fn with_and_without_limit(test: impl AsyncFn(PoolOptions)) {
     }
 }
 
-/// What is not alive is closed, within its budget, though the use is gone: the scope around waits for it.
+/// A resource that is not alive is closed, within its budget, though the use is gone: the scope around waits for it.
 #[test]
 fn a_dropped_use_closes_what_is_not_alive() {
     for (budget, takes, closed) in [(1000, 50, 1), (30, 30, 0)] {

@@ -174,7 +174,7 @@ fn register(kind: SignalKind, wakes: &Arc<UnixStream>) -> io::Result<Registratio
         }
     };
     let handler = pipe::register(kind.as_raw(), wakes.try_clone()?)?;
-    // What comes from here on comes to this source, and wakes it.
+    // Signals that come from here on come to this source, and wake it.
     state.look();
     state.sources.push(Source { wakes: wakes.clone(), made: state.count, taken: state.count });
     if let Some(default) = &state.default {
@@ -184,7 +184,8 @@ fn register(kind: SignalKind, wakes: &Arc<UnixStream>) -> io::Result<Registratio
 }
 
 /// Keeps signals from their default for good: for a handler that an adapter installs otherwise, and that is to go on when
-/// the last source is dropped. What comes when it is there is its own, and is not raised again, as it has heard it.
+/// the last source is dropped. A signal that comes when that handler is there is its own, and is not raised again, as
+/// it has heard it.
 ///
 /// To be called before that handler is installed; what this returns is [told](KeepFromDefault::installed) of it.
 pub fn keep_from_default(kinds: &[SignalKind]) -> KeepFromDefault {
