@@ -110,7 +110,7 @@ where
             Err(_) => portal.cancel("the body of the portal has panicked"),
         };
         let hosted = thread.join();
-        // What does not come out is dropped before a panic resumes: its destructor may panic as well.
+        // An output that is not returned is dropped before a panic resumes: its destructor may panic as well.
         match (output, hosted) {
             (Ok(output), Ok(())) => output,
             (Ok(output), Err(payload)) => {

@@ -375,7 +375,7 @@ fn a_slow_release_is_cut_off() {
     });
 }
 
-/// Closing waits for the uses, within the grace; then it cancels them. Those who wait for a resource are told at once.
+/// Closing waits for the uses, within the grace; then it cancels them. Code that waits for a resource is told at once.
 #[test]
 fn close_drains_within_its_grace() {
     on_seeds(async || {

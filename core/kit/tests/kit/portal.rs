@@ -59,7 +59,7 @@ fn a_start_gives_the_value_of_a_task_that_ended_after_the_cancel() {
         });
         assert!(matches!(started, Err(PortalStartError::NotReady("value"))), "{started:?}");
     });
-    // What it says by then is not heard, and it is told so.
+    // A child that says by then that it is ready is not heard, and is told so.
     with(|portal| {
         cancel_soon(&portal);
         let started = portal.start(|status: Started<&str>| async move {
