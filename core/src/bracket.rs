@@ -324,7 +324,7 @@ where
 {
     type Value = T;
 
-    fn settle(&mut self, node: Option<&NodeRef>, output: T) -> Option<T> {
+    fn value_of(&mut self, node: Option<&NodeRef>, output: T) -> Option<T> {
         self.lease.set_exit((self.exit)(&output));
         if let Some(node) = node {
             // Code inside has made the node: what is left in it ends before the release.

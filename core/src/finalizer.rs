@@ -152,7 +152,7 @@ impl ErrorOf {
 impl Policy<Failure> for ErrorOf {
     type Value = ();
 
-    fn settle(&mut self, _: Option<&NodeRef>, output: Failure) -> Option<()> {
+    fn value_of(&mut self, _: Option<&NodeRef>, output: Failure) -> Option<()> {
         self.error = output;
         Some(())
     }

@@ -24,4 +24,4 @@ mod stack;
 pub mod sys;
 
 pub use block::{BlockRef, BodyGuard, Erase, Head, WakerTable};
-pub use stack::{Frame, Lent, Stack};
+pub use stack::{EitherRef, Frame, Stack};

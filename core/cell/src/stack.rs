@@ -36,19 +36,19 @@ pub struct Frame<T: 'static, L: 'static, M: 'static> {
     /// The value that was entered. Code inside has a shared reference to it, so a part that is to change is a `Cell`.
     value: T,
     /// The reference that was lent to it.
-    lent: Lent<'static, L, M>,
+    lent: EitherRef<'static, L, M>,
     /// The frame that was entered before it; none for the first.
     outer: Option<&'static Frame<T, L, M>>,
 }
 
-/// A reference that is lent to a value, to one of two types. Lent and not owned, so that to enter neither clones nor
+/// A reference to one of two types, which is lent to a value. Lent and not owned, so that to enter neither clones nor
 /// moves anything. Two types and not one that a user chooses: one with a lifetime would have to be covariant in it,
 /// which a trait can only promise.
-pub enum Lent<'a, L, M> {
+pub enum EitherRef<'a, L, M> {
     /// A value of the first type.
-    One(&'a L),
+    First(&'a L),
     /// A value of the second type.
-    Other(&'a M),
+    Second(&'a M),
 }
 
 impl<T, L, M> Stack<T, L, M> {
@@ -60,7 +60,7 @@ impl<T, L, M> Stack<T, L, M> {
     /// Runs `f` with `value`, and what is `lent` to it, as the innermost one, and returns the value with the result.
     /// If `f` panics, it is left as well.
     #[inline]
-    pub fn enter<R>(&self, value: T, lent: Lent<'_, L, M>, f: impl FnOnce() -> R) -> (T, R) {
+    pub fn enter<R>(&self, value: T, lent: EitherRef<'_, L, M>, f: impl FnOnce() -> R) -> (T, R) {
         /// Leaves, also when `f` panics.
         struct Leave<'a, F: 'static>(&'a Cell<Option<&'static F>>, Option<&'static F>);
 
@@ -73,7 +73,7 @@ impl<T, L, M> Stack<T, L, M> {
 
         // SAFETY: lifetime: it was borrowed by the caller for longer than this call (Invariant 1), and until it
         // returns only `Frame::lent` copies it, which borrows the frame (Invariant 2).
-        let lent = unsafe { transmute::<Lent<'_, L, M>, Lent<'static, L, M>>(lent) };
+        let lent = unsafe { transmute::<EitherRef<'_, L, M>, EitherRef<'static, L, M>>(lent) };
         let frame = Frame { value, lent, outer: self.top.get() };
         let leave = Leave(&self.top, frame.outer);
         // SAFETY: lifetime: `frame` stays where it is until `leave` is dropped, in a panic, too, since `leave` was made
@@ -102,10 +102,10 @@ impl<T, L, M> Frame<T, L, M> {
 
     /// Returns what was lent to it, borrowed as long as the frame is.
     #[inline]
-    pub fn lent(&self) -> Lent<'_, L, M> {
+    pub fn lent(&self) -> EitherRef<'_, L, M> {
         match self.lent {
-            Lent::One(lent) => Lent::One(lent),
-            Lent::Other(lent) => Lent::Other(lent),
+            EitherRef::First(lent) => EitherRef::First(lent),
+            EitherRef::Second(lent) => EitherRef::Second(lent),
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
 
     type Numbers = Stack<Cell<u32>, String, Cell<u32>>;
 
-    const NOTHING: Lent<'static, String, Cell<u32>> = Lent::One(&String::new());
+    const NOTHING: EitherRef<'static, String, Cell<u32>> = EitherRef::First(&String::new());
 
     fn all(stack: &Numbers) -> Vec<u32> {
         stack.with_top(|top| top.into_iter().flat_map(Frame::ancestors).map(|frame| frame.value().get()).collect())
@@ -174,13 +174,13 @@ mod tests {
         let (one, mut other) = (String::from("one"), 7);
         let seen = || -> Vec<String> {
             let seen = |frame: &Frame<_, String, Cell<u32>>| match frame.lent() {
-                Lent::One(lent) => lent.clone(),
-                Lent::Other(lent) => lent.replace(lent.get() + 1).to_string(),
+                EitherRef::First(lent) => lent.clone(),
+                EitherRef::Second(lent) => lent.replace(lent.get() + 1).to_string(),
             };
             stack.with_top(|top| top.into_iter().flat_map(Frame::ancestors).map(seen).collect())
         };
-        let inside = || stack.enter(Cell::new(2), Lent::Other(Cell::from_mut(&mut other)), || (seen(), seen())).1;
-        let (_, (first, second)) = stack.enter(Cell::new(1), Lent::One(&one), inside);
+        let inside = || stack.enter(Cell::new(2), EitherRef::Second(Cell::from_mut(&mut other)), || (seen(), seen())).1;
+        let (_, (first, second)) = stack.enter(Cell::new(1), EitherRef::First(&one), inside);
         assert_eq!((first, second), (vec!["7".to_owned(), one.clone()], vec!["8".to_owned(), one]));
         assert_eq!(other, 9, "what is lent as a cell may be changed there");
     }

@@ -11,7 +11,7 @@ use crate::sync::Semaphore;
 use crate::sys::Mutex;
 use crate::tree::closing::ClosedNode;
 use crate::tree::current;
-use crate::tree::flags::{CUT, DAEMON, FAILED};
+use crate::tree::flags::{CHILD_CANCELLED, DAEMON, FAILED};
 use crate::tree::node::NodeRef;
 use crate::tree::panic::{catch_drop, drop_payload};
 
@@ -135,8 +135,8 @@ impl<E: Debug> NurseryErrors<E> {
                 if !child.flagged(DAEMON) && child.lock().request().is_none() {
                     // L33: it was not asked itself, so the request came from further out.
                     // Ordering: before the child leaves the nursery, under its lock.
-                    if !nursery.flagged(CUT) {
-                        nursery.flag(CUT);
+                    if !nursery.flagged(CHILD_CANCELLED) {
+                        nursery.flag(CHILD_CANCELLED);
                     }
                 }
                 Err(JoinError::Cancelled)

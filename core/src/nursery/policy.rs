@@ -26,7 +26,7 @@ impl<T, E, H> Errors<T, E, H> {
 impl<T, E: Debug, H: HasErrors<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, H> {
     type Value = T;
 
-    fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<T> {
+    fn value_of(&mut self, node: Option<&NodeRef>, output: R) -> Option<T> {
         match (output.into_result(), node) {
             (Ok(value), _) => Some(value),
             (Err(error), Some(node)) => {

@@ -418,7 +418,7 @@ impl Route {
     ///
     /// Its typed part finds out by looking at its parent.
     fn take(&self, target: &NodeRef, tell: impl FnOnce() -> bool) -> Moved {
-        // Three nodes locked at once, as nowhere else: the link must not be in both tables, nor in none, and a child
+        // Three nodes locked at once, as nowhere else: the child must not be in both tables, nor in none, and a child
         // that ends meanwhile leaves one of them. No handle to the interim nursery exists, so it is never a target: no
         // thread locks them the other way round.
         let mut above = target.lock();
@@ -435,7 +435,7 @@ impl Route {
         if !tell() {
             return Moved::CallerCancelled;
         }
-        let link = child.place.as_ref().and_then(|place| interim.children.remove(place.slot, &self.child));
+        let entry = child.place.as_ref().and_then(|place| interim.children.remove(place.slot, &self.child));
         let place = above.attachment(target, Role::Child);
         above.children.insert(Role::Child, self.child.clone());
         let answered = interim.cold_mut().start_into.take();
@@ -443,7 +443,7 @@ impl Route {
         drop(child);
         drop(interim);
         drop(above);
-        drop((link, parent));
+        drop((entry, parent));
         if let Some(target) = answered {
             target.start_answered();
         }

@@ -168,7 +168,7 @@ fn forget_local_children(node: &NodeRef) {
 }
 
 impl NodeRef {
-    /// Moves the scope to Draining: the body is over, its value settled. Inner scopes that are still listed were
+    /// Moves the scope to Draining: the body is over, and its value made. Inner scopes that are still listed were
     /// forgotten (L28), and are abandoned. No lock may be held.
     ///
     /// Model: `races/scopes.rs`, `adoption_races_with_the_close`.
@@ -284,7 +284,7 @@ fn shut_down_node(node: &NodeRef, nodes: &mut Vec<NodeRef>) -> Option<Waker> {
     }
     let left = state.cold.as_mut().map(|cold| (cold.running.take(), std::mem::take(&mut cold.finalizers)));
     // The whole table, so that parents and children do not refer to each other any more.
-    let links = std::mem::take(&mut state.children);
+    let children = std::mem::take(&mut state.children);
     let waker = state.waker.take();
     drop(state);
     // User code: the body of a task, unless it is being polled; finalizers.
@@ -293,8 +293,8 @@ fn shut_down_node(node: &NodeRef, nodes: &mut Vec<NodeRef>) -> Option<Waker> {
         drop(left);
     });
     drop_payload(result.err());
-    links.iter().filter(|(_, late)| !late.flagged(TO_CLOSE)).for_each(|(_, late)| nodes.extend(request_all(late)));
-    drop(links);
+    children.iter().filter(|(_, late)| !late.flagged(TO_CLOSE)).for_each(|(_, late)| nodes.extend(request_all(late)));
+    drop(children);
     // L29: errors to the observer; a handle learns that its task was cancelled (L34).
     node.orphaned();
     // Takes out the rest: timers, a scoped value, the panic. The order of the scopes is that of `shut_down`: those

@@ -117,7 +117,7 @@ impl State {
     /// last one; and for the last that is no daemon, to dismiss the daemons (L24). As long as its body runs there is
     /// nothing to do about it.
     fn has_to_know(&self, role: Role) -> bool {
-        let links = &self.children;
-        self.life != Life::Open && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons())
+        let children = &self.children;
+        self.life != Life::Open && (children.awaited() == 0 || role != Role::Daemon && children.only_daemons())
     }
 }

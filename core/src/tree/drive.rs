@@ -87,7 +87,7 @@ impl Driver {
 
 /// Polls the body of an open scope once, for its own driver; or drops it, if it is cancelled and blocked (L15).
 ///
-/// The scope has its place in the tree. After `Ready` and `Dropped` the caller settles the value and goes on with
+/// The scope has its place in the tree. After `Ready` and `Dropped` the caller makes the value of the output and goes on with
 /// [`drain`](NodeRef::drain), in the same poll; after `Dropped`, if the task has no budget left, in the next one.
 ///
 /// | the scope is | the body is | afterwards |

@@ -69,7 +69,7 @@ pub(crate) const DELIVERED: u32 = 1 << 11;
 
 /// Of a nursery: a child that is no daemon was cancelled from further out, so the nursery has no value (L33). Set by
 /// `child_ended` before the child leaves, so it is there when the nursery closes.
-pub(crate) const CUT: u32 = 1 << 13;
+pub(crate) const CHILD_CANCELLED: u32 = 1 << 13;
 
 /// A nursery has recorded an error (L31). Then it still has to end when the scope around it is cancelled, so that the
 /// error is returned and not dropped with it (L15). Set by `NurseryErrors::record_with_text` after the error is stored.

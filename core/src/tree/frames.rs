@@ -46,7 +46,7 @@ const MAX_INLINE: u32 = 32;
 pub(super) type CurrentFrame = Frame<Scope, NodeRef, Cell<InlineScope>>;
 
 /// The loan with which a scope is entered: it lends its node, or the parts that a node would be made of.
-type Entered<'a> = raw::Lent<'a, NodeRef, Cell<InlineScope>>;
+type Entered<'a> = raw::EitherRef<'a, NodeRef, Cell<InlineScope>>;
 
 impl Scope {
     /// Returns the frame's value for a scope with that node, or for an inline one.
@@ -72,8 +72,8 @@ pub(super) type NodeOrParts<'a> = Result<&'a NodeRef, &'a Cell<InlineScope>>;
 #[inline]
 pub(super) fn node_or_parts(frame: &CurrentFrame) -> NodeOrParts<'_> {
     match frame.lent() {
-        Entered::One(node) => Ok(node),
-        Entered::Other(inline) => frame.value().node.get().ok_or(inline),
+        Entered::First(node) => Ok(node),
+        Entered::Second(inline) => frame.value().node.get().ok_or(inline),
     }
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<
         // Unwind safe: what `f` leaves half-changed is the user's, and is dropped by the driver; see `Node` for the
         // core's own.
         let f = || if followed { run_followed(node, f) } else { panic::catch_unwind(AssertUnwindSafe(f)) };
-        stack.enter(scope, Entered::One(node), f).1
+        stack.enter(scope, Entered::First(node), f).1
     })
 }
 
@@ -173,7 +173,7 @@ pub(crate) fn enter_inline<R>(
         let scope = stack.with_top(|around| Scope::inside(around, None));
         // As a `Cell`, because code inside may find the deadline passed, and notes that in the parts (see
         // `is_cancelled_slowly`).
-        let lent = Entered::Other(Cell::from_mut(inline));
+        let lent = Entered::Second(Cell::from_mut(inline));
         let (scope, result) = stack.enter(scope, lent, || panic::catch_unwind(AssertUnwindSafe(f)));
         (scope.node.into_inner(), result)
     }))

@@ -137,7 +137,7 @@ impl Polled {
     /// Counts that a waker was called that was given to user code in the scope, unless foster calls it.
     #[inline]
     pub(super) fn count_wake(&self) {
-        if !QUIET.with(Cell::get) {
+        if !WITHOUT_COUNTING.with(Cell::get) {
             // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll
             // that follows the wake-up sees what came before it. Sequential: see `Node::flags_of`.
             self.wakes.fetch_add(1, Ordering::SeqCst);
@@ -156,7 +156,7 @@ impl Polled {
 
 crate::sys::thread_local! {
     // Whether this thread is calling wakers on behalf of foster, which are not to be counted.
-    pub(super) static QUIET: Cell<bool> = const { Cell::new(false) };
+    pub(super) static WITHOUT_COUNTING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `wake`, which calls wakers on behalf of foster: the calls are not counted (L12.1).
@@ -171,10 +171,10 @@ pub(crate) fn without_counting<R>(wake: impl FnOnce() -> R) -> R {
     impl Drop for Restore {
         #[inline]
         fn drop(&mut self) {
-            QUIET.with(|quiet| quiet.set(self.0));
+            WITHOUT_COUNTING.with(|flag| flag.set(self.0));
         }
     }
 
-    let _restore = Restore(QUIET.with(|quiet| quiet.replace(true)));
+    let _restore = Restore(WITHOUT_COUNTING.with(|flag| flag.replace(true)));
     wake()
 }

@@ -36,7 +36,9 @@ use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, after_poll, discard, poll_open};
-use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, FAILED, GIVEN_UP, PARENT_CANCELLED, PROPAGATED, TO_CLOSE};
+use super::flags::{
+    ABANDONED, CANCELLED, CHILD_CANCELLED, DELIVERED, FAILED, GIVEN_UP, PARENT_CANCELLED, PROPAGATED, TO_CLOSE,
+};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef};
 use super::observing;
@@ -51,7 +53,7 @@ pub(crate) trait Policy<R> {
 
     /// Makes the value of the output of a body that has returned. Records an error, if the construct knows what an
     /// error is, and returns none then. An inline scope that was ready at once has no node.
-    fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<Self::Value>;
+    fn value_of(&mut self, node: Option<&NodeRef>, output: R) -> Option<Self::Value>;
 
     /// Hands recorded errors to the observer, because a panic of the scope takes precedence over them, and is about
     /// to resume (L32, L35).
@@ -65,7 +67,7 @@ pub(crate) struct Plain;
 impl<R> Policy<R> for Plain {
     type Value = R;
 
-    fn settle(&mut self, _: Option<&NodeRef>, output: R) -> Option<R> {
+    fn value_of(&mut self, _: Option<&NodeRef>, output: R) -> Option<R> {
         Some(output)
     }
 }
@@ -324,7 +326,7 @@ where
                 Ok(Poll::Ready(())) => {
                     // No node: nothing was opened inside and nothing was registered, or it would have one. So there is
                     // nothing to drain, and nobody to be told.
-                    let value = this.body.take().and_then(|output| this.policy.settle(None, output));
+                    let value = this.body.take().and_then(|output| this.policy.value_of(None, output));
                     return Poll::Ready(Some(value.map_or(Ending::Failed, Ending::Value)));
                 }
                 // Outside of any tree a panic goes on as it is.
@@ -341,7 +343,7 @@ where
         if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Does what follows a poll of the body: settles the output of one that is over, and keeps the value in its place.
+    /// Does what follows a poll of the body: makes the value of the output of one that is over, and keeps it in the place of that.
     /// Returns whether it is over, and there is budget left to go on.
     fn after_open(self: Pin<&mut Self>, step: Step, waker: &Waker) -> bool {
         let mut this = self.project();
@@ -350,7 +352,7 @@ where
             return false;
         }
         let output = this.body.as_mut().take();
-        if let Some(value) = output.and_then(|output| this.policy.settle(Some(node), output)) {
+        if let Some(value) = output.and_then(|output| this.policy.value_of(Some(node), output)) {
             this.body.as_mut().put(value);
             // L32: its future has panicked as it was dropped. An error of it was recorded; a value goes.
             if step == Step::Dropped {
@@ -399,7 +401,7 @@ where
         }
         // A value that is not returned, because a child was cut, is dropped with this `match`; no lock is held.
         match this.body.take_value() {
-            Some(value) if !node.flagged(CUT) => Poll::Ready(Ending::Value(value)),
+            Some(value) if !node.flagged(CHILD_CANCELLED) => Poll::Ready(Ending::Value(value)),
             // L30: this task will be dropped as soon as its poll returns.
             _ if closed.inherited || node.flagged(TO_CLOSE) => {
                 // Asked again in each poll: the scope stays Closed.

@@ -36,7 +36,7 @@ use std::task::{Wake, Waker};
 use super::flags::{ABANDONED, LATE, LOCAL, ORPHAN, PARENT_CANCELLED, PROPAGATED};
 use super::node::{Kind, Life, Node, NodeRef, State};
 use super::panic::catch_drop;
-use super::polled::{QUIET, without_counting};
+use super::polled::{WITHOUT_COUNTING, without_counting};
 use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 use crate::tree::waking;
@@ -126,7 +126,7 @@ impl Node {
             waking::wake_for(self, || waker.wake());
         } else if let Some(job) = job {
             waking::wake_for(self, || job.wake_by_ref());
-        } else if !self.counts_wakes() && !QUIET.with(|quiet| quiet.get()) {
+        } else if !self.counts_wakes() && !WITHOUT_COUNTING.with(|flag| flag.get()) {
             // L12: if the call comes while the scope is polled, and so has left no waker yet, it is counted where that of
             // the driver's waker would be.
             let above = self.lock().parent().cloned();
