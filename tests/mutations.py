@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Mutation check: breaks the core in one place at a time, and prints which tests notice.
 
-    tests/mutations.py [NAME ...]      all mutants, or those named; MUTATIONS.md has the result of a whole run
-    tests/mutations.py --check         only looks whether each of them still fits the core
+    tests/mutations.py [NAME ...]      all mutants, or those named; writes their rows of the table in MUTATIONS.md
+    tests/mutations.py --check         only looks whether each of them still fits the core, and has its row in the table
     tests/mutations.py --switch        only makes the copy with all mutants in it
 
 All mutants are in one build, and an environment variable, `FOSTER_MUTANT`, says which of them is active. For that the core is
@@ -15,16 +15,19 @@ A function with several mutants has one more body for each of them. Where the re
 would have two types, so the edit has to be an expression, and is switched in its place.
 
 The copy and its target directory are in a temporary directory, or in `MUTATION_DIR`, where the next run finds what is built. No mutant
-is active when the tests are run first, and they have to pass. Then each mutant is run, in three stages, until one test notices:
+is active when tests are run first, and they have to pass. Then each mutant is run, in stages, until one test notices:
 
+0. only the tests that its row of the table names, which caught it the last time; one of them has to fail again
 1. the quick tests, two mutants at a time
 2. what takes its time from a real clock, one mutant at a time
 3. the models of the races, with shuttle, which is a build of its own
 
+What stage 0 does not catch, or has no row, goes through the others. The table is written after each stage.
+
 A program of tests is ended when three of its tests have failed, or some seconds after the first. One that does not end is caught,
 too: what had been running for more than a minute by the time limit is named, with "(hangs)".
 """
-import concurrent.futures, json, os, pathlib, re, resource, subprocess, sys, tempfile, threading, time
+import concurrent.futures, functools, json, os, pathlib, re, resource, subprocess, sys, tempfile, threading, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -42,6 +45,7 @@ REAL = [("smol", [], {}), ("tokio_current_thread", [], {}), ("tokio_multi_thread
 MODELS = [("foster_core", ["races::"], {}), ("foster_channel", ["races::"], {})]
 LIMIT = 150                 # seconds for a program of tests; more than the 60 after which a test that is running is named
 MODELS_LIMIT = 400
+KNOWN_LIMIT = 75            # for the tests that a row names
 AFTER_A_FAILURE = 5         # seconds for other tests to fail, too
 MEMORY = 6 << 30            # a mutant may have no end
 
@@ -152,6 +156,47 @@ def copy(to, sources):
             file.chmod((HERE.parent / name).stat().st_mode if (HERE.parent / name).exists() else 0o644)
 
 
+# ---- the table ----
+
+TABLE = HERE / "MUTATIONS.md"
+HEAD = "| mutant | edit | caught by |\n|---|---|---|\n"
+
+
+def table():
+    """The text before the rows, the rows by the names of their mutants, and the text behind them."""
+    before, rest = TABLE.read_text().split(HEAD)
+    rows, _, behind = rest.partition("\n\n")
+    return before, {row[2:].partition("<br>")[0]: row for row in rows.splitlines()}, behind
+
+
+def edit(number):
+    """The row of a mutant up to the last column."""
+    name, file, old, new = MUTANTS[number]
+    line = lambda text: " ".join(text.split()).replace("|", "\\|")
+    return f"| {name}<br>{file} | `{line(old)}` → `{line(new) or ' '}` | "
+
+
+def write(caught):
+    """Puts these mutants into the table, and takes those out that are no more."""
+    before, rows, behind = table()
+    rows.update({MUTANTS[number][0]: f"{edit(number)}{what} |" for number, what in caught.items()})
+    TABLE.write_text(before + HEAD + "\n".join(rows[name] for name, *_ in MUTANTS if name in rows) + "\n\n" + behind)
+
+
+def stale():
+    """What is wrong with the table."""
+    _, rows, _ = table()
+    edits = {mutant[0]: edit(number) for number, mutant in enumerate(MUTANTS)}
+    wrong = [f"{name}: MUTATIONS.md has no row with this edit: run it" for name in edits if not rows.get(name, "").startswith(edits[name])]
+    return wrong + [f"{name}: MUTATIONS.md has a row, and there is no such mutant" for name in rows if name not in edits]
+
+
+def killers():
+    """For each mutant with a row, the program and the tests that caught it."""
+    found = {name: row.rsplit(" | ", 1)[1].partition(": ") for name, row in table()[1].items()}
+    return {name: (program, re.findall(r"`([\w:]+)", tests)) for name, (program, _, tests) in found.items()}
+
+
 # ---- the tests ----
 
 def build(copy, target, what, **env):
@@ -204,9 +249,31 @@ class Run:
 
     def __init__(self, only, where):
         self.left = [number for number, mutant in enumerate(MUTANTS) if not only or mutant[0] in only]
-        self.caught, self.cwd, self.lock = {}, where / "tests", threading.Lock()
+        self.caught, self.before, self.cwd, self.lock = {}, killers(), where / "tests", threading.Lock()
 
-    def stage(self, tests, programs, at_once, failing, limit=LIMIT):
+    def known(self, tests, built, at_once):
+        """Only the tests that the table names, without those that fail alone without any mutation."""
+        settings = {name: settings for name, _, settings in tests}
+        rows = {number: row for number in self.left if (row := self.before.get(MUTANTS[number][0])) and row[0] in settings}
+        programs = built() if rows else {}
+        passes = lambda test: not failing(programs[test[0]], ["--exact", test[1]], settings[test[0]], None, self.cwd, KNOWN_LIMIT)
+
+        def again(number):
+            program, names = rows[number]
+            names = [name for name in names if (program, name) in good]
+            if names:
+                by_name = lambda *run: [name for name in failing_surely(*run) if name[0] != "("]
+                self.one(number, [(program, ["--exact", *names], settings[program])], programs, by_name, KNOWN_LIMIT)
+
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            each = sorted({(program, name) for program, names in rows.values() for name in names})
+            good = {test for test, passed in zip(each, pool.map(passes, each)) if passed}
+            print("fail alone:", [test for test in each if test not in good], file=sys.stderr, flush=True)
+            list(pool.map(again, rows))
+        self.left = [number for number in self.left if number not in self.caught]
+
+    def stage(self, tests, built, at_once, failing, limit=LIMIT):
+        programs = built() if self.left else {}
         for name, arguments, settings in tests if self.left else []:
             begin = time.monotonic()
             broken = failing(programs[name], arguments, settings, None, self.cwd, limit)
@@ -227,37 +294,41 @@ class Run:
             print(f"{MUTANTS[number][0]}: {time.monotonic() - begin:.0f} s: {self.caught.get(number, '-')}", file=sys.stderr, flush=True)
 
 
-def row(number, caught):
-    name, file, old, new = MUTANTS[number]
-    line = lambda text: " ".join(text.split()).replace("|", "\\|")
-    return f"| {name}<br>{file} | `{line(old)}` → `{line(new) or ' '}` | {caught.get(number, '**survives**')} |"
-
-
 def run_all(only, where, target):
     run, begin = Run(only, where), time.monotonic()
-    past = lambda what: print(f"{what}: {(time.monotonic() - begin) / 60:.0f} min", file=sys.stderr, flush=True)
+
+    def past(what):
+        print(f"{what}: {(time.monotonic() - begin) / 60:.0f} min, {len(run.left)} left", file=sys.stderr, flush=True)
+        write(run.caught)
+
     wanted = [option for name, _, _ in QUICK + REAL if not name.startswith("foster_") for option in ("--test", name)]
     programs = build(where, target, ["-p", "foster-conformance", *wanted])
     programs.update(build(where, target, ["--lib", "-p", "foster-core", "-p", "foster-cell", "-p", "foster-channel"]))
     programs.update(build(where, target, ["-p", "foster-kit", "--tests"]))
+    tests = lambda: programs
+    models = functools.cache(lambda: build(where, target / "shuttle", ["-p", "foster-core", "-p", "foster-channel", "--lib"], RUSTFLAGS="--cfg foster_shuttle"))
     past("built")
-    run.stage(QUICK + KIT, programs, 2, failing_surely)
+    run.known(QUICK + KIT, tests, 2)
+    run.known(REAL, tests, 1)
+    run.known(MODELS, models, 2)
+    past("what caught them before")
+    run.stage(QUICK + KIT, tests, 2, failing_surely)
     past("quick tests")
-    run.stage(REAL, programs, 1, failing)
+    run.stage(REAL, tests, 1, failing)
     past("with a real clock")
-    if run.left:
-        shuttle = build(where, target / "shuttle", ["-p", "foster-core", "-p", "foster-channel", "--lib"], RUSTFLAGS="--cfg foster_shuttle")
-        run.stage(MODELS, shuttle, 2, failing, MODELS_LIMIT)
+    run.stage(MODELS, models, 2, failing, MODELS_LIMIT)
     past("models of the races")
-    print("| mutant | edit | caught by |\n|---|---|---|")
-    for number in sorted([*run.caught, *run.left]):
-        print(row(number, run.caught))
-    print(f"\nSurvivors: {', '.join(MUTANTS[number][0] for number in run.left) or 'none'}.")
+    write({number: "**survives**" for number in run.left})
+    print(f"Survivors: {', '.join(MUTANTS[number][0] for number in run.left) or 'none'}.")
 
 
 def main(arguments):
     sources = {file: (HERE.parent / place(file)).read_text() for _, file, _, _ in MUTANTS}
     astray = check(sources)
+    if arguments == ["--check"]:
+        astray += stale()
+    elif arguments != ["--switch"]:
+        astray += [f"{name}: no mutant" for name in arguments if name not in {mutant[0] for mutant in MUTANTS}]
     if astray or arguments == ["--check"]:
         sys.exit("\n".join(astray) if astray else print(f"{len(MUTANTS)} mutants fit"))
     with tempfile.TemporaryDirectory(prefix="mutation-") as where:
