@@ -22,12 +22,13 @@ is active when tests are run first, and they have to pass. Then each mutant is r
 2. what takes its time from a real clock, one mutant at a time
 3. the models of the races, with shuttle, which is a build of its own
 
-What stage 0 does not catch, or has no row, goes through the others. The table is written after each stage.
+What stage 0 does not catch, or has no row, goes through the others. The table is written after each stage. Of the
+programs those are built that a stage runs.
 
 A program of tests is ended when three of its tests have failed, or some seconds after the first. One that does not end is caught,
 too: what had been running for more than a minute by the time limit is named, with "(hangs)".
 """
-import concurrent.futures, functools, json, os, pathlib, re, resource, subprocess, sys, tempfile, threading, time
+import concurrent.futures, json, os, pathlib, re, resource, subprocess, sys, tempfile, threading, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -255,7 +256,7 @@ class Run:
         """Only the tests that the table names, without those that fail alone without any mutation."""
         settings = {name: settings for name, _, settings in tests}
         rows = {number: row for number in self.left if (row := self.before.get(MUTANTS[number][0])) and row[0] in settings}
-        programs = built() if rows else {}
+        programs = built({program for program, _ in rows.values()}) if rows else {}
         passes = lambda test: not failing(programs[test[0]], ["--exact", test[1]], settings[test[0]], None, self.cwd, KNOWN_LIMIT)
 
         def again(number):
@@ -273,7 +274,7 @@ class Run:
         self.left = [number for number in self.left if number not in self.caught]
 
     def stage(self, tests, built, at_once, failing, limit=LIMIT):
-        programs = built() if self.left else {}
+        programs = built([name for name, _, _ in tests]) if self.left else {}
         for name, arguments, settings in tests if self.left else []:
             begin = time.monotonic()
             broken = failing(programs[name], arguments, settings, None, self.cwd, limit)
@@ -301,13 +302,17 @@ def run_all(only, where, target):
         print(f"{what}: {(time.monotonic() - begin) / 60:.0f} min, {len(run.left)} left", file=sys.stderr, flush=True)
         write(run.caught)
 
-    wanted = [option for name, _, _ in QUICK + REAL if not name.startswith("foster_") for option in ("--test", name)]
-    programs = build(where, target, ["-p", "foster-conformance", *wanted])
-    programs.update(build(where, target, ["--lib", "-p", "foster-core", "-p", "foster-cell", "-p", "foster-channel"]))
-    programs.update(build(where, target, ["-p", "foster-kit", "--tests"]))
-    tests = lambda: programs
-    models = functools.cache(lambda: build(where, target / "shuttle", ["-p", "foster-core", "-p", "foster-channel", "--lib"], RUSTFLAGS="--cfg foster_shuttle"))
-    past("built")
+    def tests(names):
+        kit, crates = [name for name, _, _ in KIT], ["-p", "foster-core", "-p", "foster-cell", "-p", "foster-channel"]
+        targets = [part for name in names if name not in kit and not name.startswith("foster_") for part in ("--test", name)]
+        programs = build(where, target, ["-p", "foster-conformance", *targets]) if targets else {}
+        programs.update(build(where, target, ["--lib", *crates]) if any(name.startswith("foster_") for name in names) else {})
+        programs.update(build(where, target, ["-p", "foster-kit", "--tests"]) if any(name in kit for name in names) else {})
+        return programs
+
+    def models(_):
+        return build(where, target / "shuttle", ["-p", "foster-core", "-p", "foster-channel", "--lib"], RUSTFLAGS="--cfg foster_shuttle")
+
     run.known(QUICK + KIT, tests, 2)
     run.known(REAL, tests, 1)
     run.known(MODELS, models, 2)
