@@ -3,10 +3,11 @@
 //! Peers run in the same tree on the same host, so only the channel differs. foster's own is measured with `send` and
 //! `recv`, which give way only when they have to wait, as those of the peers do.
 
-use foster::{LocalNursery, Nursery};
+use foster::{CancelScope, LocalNursery, Nursery, fail_after};
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
+use std::time::Duration;
 
 use super::lock::begun;
 use crate::host::Host;
@@ -122,6 +123,14 @@ mod ours {
 }
 use ours::foster as own;
 
+async fn alone_in_scope(n: u64) -> u64 {
+    CancelScope::new().run(own::alone(n)).await.unwrap()
+}
+
+async fn alone_in_limit(n: u64) -> u64 {
+    fail_after(Duration::from_secs(3600), own::alone(n)).await.unwrap()
+}
+
 /// Sends, where that never waits; then all is received.
 async fn pile(n: u64) -> u64 {
     let (sender, receiver) = foster::channel::unbounded();
@@ -168,6 +177,18 @@ async fn broadcast(n: u64) -> u64 {
     sum
 }
 
+/// Each value is sent, and then received by each of eight.
+async fn broadcast_to_eight(n: u64) -> u64 {
+    let (sender, receiver) = foster::channel::broadcast(16, foster::channel::Lag::Skip);
+    let mut receivers = vec![receiver; 8];
+    let mut sum: u64 = 0;
+    for i in 0..n {
+        sender.try_send(i).unwrap();
+        sum += receivers.iter_mut().map(|receiver| receiver.try_recv().unwrap()).sum::<u64>() / 8;
+    }
+    sum
+}
+
 /// Each value is sent, and then seen by the one receiver.
 async fn watch(n: u64) -> u64 {
     let (sender, mut receiver) = foster::channel::watch(0);
@@ -197,6 +218,14 @@ pub(super) fn rows(rows: &mut Rows) {
     peers::made(row);
     let row = rows.on(Host::Plain, "channel-free", "channel, never waiting", 20_000).bars(&bars).gated();
     row.foster(|n| Host::Plain.foster(measure(n, own::alone)));
+    #[cfg(feature = "peers")]
+    peers::alone(row);
+    let row = rows.on(Host::Plain, "channel-free-scope", "channel, never waiting, in a `CancelScope`", 20_000);
+    row.bars(&bars).foster(|n| Host::Plain.foster(measure(n, alone_in_scope)));
+    #[cfg(feature = "peers")]
+    peers::alone(row);
+    let row = rows.on(Host::Plain, "channel-free-limit", "channel, never waiting, in a `fail_after`", 20_000);
+    row.foster(|n| Host::Plain.foster(measure(n, alone_in_limit)));
     #[cfg(feature = "peers")]
     peers::alone(row);
     let row = rows.on(Host::Plain, "channel-100", "channel, bounded(100), one to one", 50_000).bars(&bars);
@@ -238,6 +267,10 @@ pub(super) fn rows(rows: &mut Rows) {
     row.foster(|n| Host::Plain.foster(measure(n, broadcast)));
     #[cfg(feature = "peers")]
     row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::broadcast)));
+    let row = rows.on(Host::Plain, "broadcast-8", "broadcast: sent and received, eight receivers", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, broadcast_to_eight)));
+    #[cfg(feature = "peers")]
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::broadcast_to_eight)));
     let row = rows.on(Host::Plain, "watch", "watch: sent and seen, one receiver", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, watch)));
     #[cfg(feature = "peers")]
@@ -390,6 +423,18 @@ mod peers {
         for i in 0..n {
             sender.send(i).unwrap();
             sum += receiver.try_recv().unwrap();
+        }
+        sum
+    }
+
+    pub(super) async fn broadcast_to_eight(n: u64) -> u64 {
+        let (sender, receiver) = ::tokio::sync::broadcast::channel(16);
+        let mut receivers: Vec<_> = (0..8).map(|_| receiver.resubscribe()).collect();
+        drop(receiver);
+        let mut sum: u64 = 0;
+        for i in 0..n {
+            sender.send(i).unwrap();
+            sum += receivers.iter_mut().map(|receiver| receiver.try_recv().unwrap()).sum::<u64>() / 8;
         }
         sum
     }

@@ -1,7 +1,9 @@
 //! Asking whether to stop, and scopes around code that has nothing to stop for.
 
-use foster::{CancelScope, bracket, is_cancelled, shield};
+use foster::{CancelScope, bracket, fail_after, is_cancelled, shield};
 use std::hint::black_box;
+use std::pin::Pin;
+use std::time::Duration;
 
 use super::turn::Yield;
 use crate::host::Host;
@@ -20,12 +22,44 @@ async fn check(n: u64) -> u64 {
     (0..n).map(|i| if is_cancelled() { 0 } else { black_box(i) }).sum()
 }
 
+async fn check_in_scope(n: u64) -> u64 {
+    CancelScope::new().run(check(n)).await.unwrap()
+}
+
+/// So long that it never fires.
+const LONG: Duration = Duration::from_secs(3600);
+
+async fn check_in_limit(n: u64) -> u64 {
+    fail_after(LONG, check(n)).await.unwrap()
+}
+
+async fn check_deep(n: u64) -> u64 {
+    let mut work: Pin<Box<dyn Future<Output = u64>>> = Box::pin(check(n));
+    for _ in 0..8 {
+        work = Box::pin(async move { CancelScope::new().run(work).await.unwrap() });
+    }
+    work.await
+}
+
 async fn scoped(n: u64) -> u64 {
     let mut sum = 0;
     for i in 0..n {
         sum += CancelScope::new().run(async move { black_box(i) }).await.unwrap();
     }
     sum
+}
+
+async fn scoped_once(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        sum += CancelScope::new().run(once(i)).await.unwrap();
+    }
+    sum
+}
+
+async fn once(i: u64) -> u64 {
+    Yield::default().await;
+    i
 }
 
 async fn with_handle(n: u64) -> u64 {
@@ -70,12 +104,32 @@ async fn scoped_polls(n: u64) -> u64 {
     CancelScope::new().run(polls(n)).await.unwrap()
 }
 
+type Work = fn(u64) -> Pin<Box<dyn Future<Output = u64>>>;
+
 pub(super) fn rows(rows: &mut Rows) {
     let row = rows.on(Host::Plain, "check", "cancel check", 20_000).bars(&[Bar::Ratio(1.0)]).gated();
     row.foster(|n| Host::Plain.foster(measure(n, check)));
     #[cfg(feature = "peers")]
     row.peer("CancellationToken", |n| Host::Plain.alone(measure(n, peers::check)));
     row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
+
+    // In a limit the clock is read, once.
+    for (key, what, bars, work) in [
+        (
+            "check-scope",
+            "cancel check in a `CancelScope`",
+            &[Bar::Ratio(1.0)][..],
+            (|n| Box::pin(check_in_scope(n))) as Work,
+        ),
+        ("check-deep", "cancel check eight `CancelScope`s deep", &[Bar::Ratio(1.0)], |n| Box::pin(check_deep(n))),
+        ("check-limit", "cancel check in a `fail_after`", &[], |n| Box::pin(check_in_limit(n))),
+    ] {
+        let row = rows.on(Host::Plain, key, what, 20_000).bars(bars);
+        row.foster(move |n| Host::Plain.foster(measure(n, work)));
+        #[cfg(feature = "peers")]
+        row.peer("CancellationToken", |n| Host::Plain.alone(measure(n, peers::check)));
+        row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
+    }
 
     let row = rows.on(Host::Plain, "guard-ready", "`CancelScope` around a ready future", 20_000);
     row.gated().foster(|n| Host::Plain.foster(measure(n, scoped)));
@@ -85,6 +139,10 @@ pub(super) fn rows(rows: &mut Rows) {
         .peer("Abortable", |n| Host::Plain.alone(measure(n, peers::abortable)))
         .peer("select! and a token", |n| Host::Plain.alone(measure(n, peers::selected)));
     row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
+
+    // What a branch of a combinator costs that has to wait: its scope gets a node.
+    let row = rows.on(Host::Plain, "guard-once", "`CancelScope` around a future that is pending once", 20_000);
+    row.foster(|n| Host::Plain.foster(measure(n, scoped_once))).bare(|n| Host::Plain.foster(measure(n, polls)));
 
     let row = rows.on(Host::Plain, "guard-handle", "`CancelScope` with a handle, around a ready future", 20_000);
     row.foster(|n| Host::Plain.foster(measure(n, with_handle)));

@@ -1,6 +1,7 @@
 //! Many inputs, at most a hundred at a time.
 
 use foster::combine::map_concurrent;
+use foster::{Nursery, NurseryOptions};
 
 use super::turn::Yield;
 use crate::host::Host;
@@ -22,6 +23,22 @@ async fn foster<const TURNS: u64>(n: u64) -> u64 {
     sums.unwrap().into_iter().sum()
 }
 
+/// In tasks; the results are taken from their handles.
+async fn limited<const TURNS: u64>(n: u64) -> u64 {
+    let sum = NurseryOptions::new().limit(LIMIT).run(async |nursery: Nursery<()>| {
+        let mut tasks = Vec::new();
+        for i in 0..n {
+            tasks.push(nursery.spawn_limited(async move { Ok(one::<TURNS>(i).await) }).await);
+        }
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        Ok(sum)
+    });
+    sum.await.unwrap()
+}
+
 pub(super) fn rows(rows: &mut Rows) {
     let row = rows.on(Host::Plain, "map-ready", "bounded map, 100 at a time, each ready at once", 20_000);
     row.bars(&[Bar::Ratio(2.5)]).gated().foster(|n| Host::Plain.foster(measure(n, foster::<0>)));
@@ -41,6 +58,14 @@ pub(super) fn rows(rows: &mut Rows) {
     row.bars(&[Bar::Ratio(2.5)]).foster(move |n| host.foster(measure(n, foster::<1>)));
     #[cfg(feature = "peers")]
     peers::spawned::<1>(row, host);
+    let row = rows.on(host, "limited-ready", "`spawn_limited`, 100 at a time, each ready at once", 20_000);
+    row.bars(&[Bar::Ratio(1.5)]).foster(move |n| host.foster(measure(n, limited::<0>)));
+    #[cfg(feature = "peers")]
+    peers::limited::<0>(row, host);
+    let row = rows.on(host, "limited-turn", "`spawn_limited`, 100 at a time, each pending once", 20_000);
+    row.bars(&[Bar::Ratio(1.5)]).foster(move |n| host.foster(measure(n, limited::<1>)));
+    #[cfg(feature = "peers")]
+    peers::limited::<1>(row, host);
 }
 
 #[cfg(feature = "peers")]
@@ -111,6 +136,9 @@ mod peers {
 
     pub(super) fn spawned<const TURNS: u64>(row: &mut Row, host: Host) {
         row.peer("window over a JoinSet", move |n| host.tokio(measure(n, window::<TURNS>)));
+        row.peer("JoinSet and Semaphore", move |n| host.tokio(measure(n, permits::<TURNS>)));
+    }
+    pub(super) fn limited<const TURNS: u64>(row: &mut Row, host: Host) {
         row.peer("JoinSet and Semaphore", move |n| host.tokio(measure(n, permits::<TURNS>)));
     }
 }
