@@ -243,29 +243,34 @@ where
     E: From<PoolError<M::Error>> + 'static,
 {
     match shared.options.acquire_timeout {
-        Duration::MAX => (Box::pin(async move { find(shared, scope, None).await.map_err(E::from) }), None),
+        Duration::MAX => (Box::pin(find(shared, scope, None)), None),
         limit => {
             let closing = Closing::default();
             let give = closing.clone();
             let acquire = Box::pin(async move {
                 let location = shared.options.timeout_location;
                 let limited = CancelScope::new().located(location).deadline_after(limit);
-                let found = limited.run(find(shared, scope, Some(give))).await;
                 // Nobody else has a handle to that scope.
-                found.unwrap_or_else(|_| Err(PoolError::Timeout(Elapsed::new(location)))).map_err(E::from)
+                match limited.run(find::<_, PoolError<M::Error>>(shared, scope, Some(give))).await {
+                    Ok(found) => found.map_err(E::from),
+                    Err(_) => Err(PoolError::Timeout(Elapsed::new(location)).into()),
+                }
             });
             (acquire, Some(closing))
         }
     }
 }
 
-async fn find<M: Manage>(
+async fn find<M: Manage, E>(
     shared: Arc<Shared<M>>,
     scope: ScopeHandle,
     closing: Option<Closing>,
-) -> Result<Pooled<M::Resource>, PoolError<M::Error>> {
+) -> Result<Pooled<M::Resource>, E>
+where
+    E: From<PoolError<M::Error>>,
+{
     if shared.is_busy() {
-        return Err(PoolError::Busy);
+        return Err(PoolError::Busy.into());
     }
     let permit = shared.permits.acquire().await;
     // L14: code that is cancelled takes no resource out of the pool, here and below.
@@ -273,7 +278,7 @@ async fn find<M: Manage>(
     let (number, mut idle) = {
         let mut state = shared.lock();
         if state.closed {
-            return Err(PoolError::Closed);
+            return Err(PoolError::Closed.into());
         }
         (state.uses.insert(scope), state.idle.pop())
     };
@@ -294,7 +299,7 @@ async fn find<M: Manage>(
         idle = shared.lock().idle.pop();
     }
     if shared.is_closed() {
-        return Err(PoolError::Closed);
+        return Err(PoolError::Closed.into());
     }
     let resource = shared.manage.open().await.map_err(PoolError::Open)?;
     let closed = {
@@ -305,7 +310,7 @@ async fn find<M: Manage>(
     };
     if closed {
         drop(discard_found(&shared, resource, slot, closing.as_ref()).await);
-        return Err(PoolError::Closed);
+        return Err(PoolError::Closed.into());
     }
     Ok(Pooled::new(resource, Instant::now(), slot))
 }
@@ -371,6 +376,16 @@ impl<M: Manage> Shared<M> {
         age < Duration::MAX && opened.elapsed() >= age
     }
 
+    /// Keeps a resource for the next use, if it is clean and there is room; else gives it back, to be closed.
+    fn keep(&self, clean: bool, idle: Idle<M::Resource>) -> Result<(), M::Resource> {
+        let mut state = self.lock();
+        if !clean || state.closed || state.idle.len() >= self.options.size {
+            return Err(idle.resource);
+        }
+        state.idle.push(idle);
+        Ok(())
+    }
+
     /// Closes a resource that is not part of a use.
     async fn discard(&self, resource: M::Resource) {
         shield(move_on_after(self.options.budget, self.manage.close(resource))).await;
@@ -383,17 +398,10 @@ impl<M: Manage> ResourceOwner<M::Resource> for Shared<M> {
             let Some(mut resource) = pooled.take() else { return };
             let counted = Discarded(&*self);
             let clean = !self.is_old(pooled.opened()) && self.manage.reset(&mut resource, &exit).await;
-            let mut resource = Some(resource);
-            {
-                let mut state = self.lock();
-                if clean && !state.closed && state.idle.len() < self.options.size {
-                    state.idle.extend(resource.take().map(|resource| Idle { resource, opened: pooled.opened() }));
-                }
-            }
-            match resource {
-                None => mem::forget(counted),
+            match self.keep(clean, Idle { resource, opened: pooled.opened() }) {
+                Ok(()) => mem::forget(counted),
                 // In its finalizer already, with a budget.
-                Some(resource) => {
+                Err(resource) => {
                     self.manage.close(resource).await;
                     // Before the place is free: code that waits for that, as the end of the pool does, may look at the
                     // statistics.
