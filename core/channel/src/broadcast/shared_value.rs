@@ -89,13 +89,13 @@ impl<T> MessageValue<T> {
 }
 
 impl<T: Clone> TakenValue<T> {
-    /// Returns the value itself, if nobody else shares it; else a clone.
+    /// Returns the value itself, if nobody else shared it when it was taken; else a clone.
     #[inline]
     pub(super) fn into_value(self) -> T {
         match self {
             TakenValue::Value(value) => value,
-            TakenValue::Shared(slot) => match Arc::unwrap_or_clone(slot) {
-                Some(value) => value,
+            TakenValue::Shared(slot) => match &*slot {
+                Some(value) => value.clone(),
                 None => unreachable!("a shared value is moved out only when nobody else holds a reference"),
             },
         }

@@ -236,8 +236,8 @@ impl<T> BroadcastState<T> {
         let index = usize::try_from(*position - self.head).ok()?;
         let message = self.queue.get_mut(index)?;
         *position += 1;
-        message.unseen -= 1;
-        if message.unseen > 0 {
+        if message.unseen > 1 {
+            message.unseen -= 1;
             return Some(Ok(message.value.share()));
         }
         // Invariant 1: it is the first in the queue, because all have seen those before it, too.
