@@ -3,11 +3,10 @@
 
 use std::fmt::{self, Debug};
 use std::panic::{Location, resume_unwind};
-use std::sync::PoisonError;
 
 use crate::events::{Observer, Orphan, OrphanKind, PrintOrphans};
 use crate::reason::Origin;
-use crate::sys::Mutex;
+use crate::sys::PlainMutex;
 use crate::tree::current;
 use crate::tree::node::NodeRef;
 use crate::tree::panic::{Payload, drop_payload};
@@ -96,7 +95,7 @@ pub fn report(error: &dyn Debug, kind: OrphanKind) {
 /// ```
 pub struct KeptPanic {
     // In a mutex for `Sync` only: a payload is not.
-    payload: Mutex<Option<Payload>>,
+    payload: PlainMutex<Option<Payload>>,
     // The scope in which it was caught, and those around it then: one that has ended does not know them any more.
     scopes: Vec<NodeRef>,
 }
@@ -107,7 +106,7 @@ impl KeptPanic {
     pub fn new(payload: Payload) -> Self {
         let scope = if current::depth() > 0 { current::try_scope() } else { None };
         let scopes = scope.iter().flat_map(NodeRef::and_above).collect();
-        KeptPanic { payload: Mutex::new(Some(payload)), scopes }
+        KeptPanic { payload: PlainMutex::new(Some(payload)), scopes }
     }
 
     /// Resumes the panic.
@@ -123,7 +122,7 @@ impl KeptPanic {
     }
 
     fn take(&mut self) -> Option<Payload> {
-        self.payload.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+        self.payload.get_mut().take()
     }
 }
 

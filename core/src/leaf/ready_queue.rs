@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
+use crate::sys::PlainMutex;
 use crate::sys::atomic::{AtomicBool, Ordering};
-use crate::sys::{Mutex, MutexGuard};
 use crate::tree::waking;
 
 /// The members of a group of futures that were woken, in the order of their wake-ups: what a turn of the group has to
@@ -51,7 +51,7 @@ use crate::tree::waking;
 /// assert_eq!(all(sleeps).await, 20); // each is polled twice, not ten times
 /// # });
 /// ```
-pub struct ReadyQueue(Mutex<Woken>);
+pub struct ReadyQueue(PlainMutex<Woken>);
 
 struct Woken {
     keys: VecDeque<usize>,
@@ -64,17 +64,13 @@ impl ReadyQueue {
     /// Makes a queue without members.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(ReadyQueue(Mutex::new(Woken { keys: VecDeque::new(), news: false, driver: None })))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Woken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::new(ReadyQueue(PlainMutex::new(Woken { keys: VecDeque::new(), news: false, driver: None })))
     }
 
     /// Keeps the waker of the task that polls the group, and returns how many members are in the queue. Begins a turn.
     #[inline]
     pub fn register(&self, waker: &Waker) -> usize {
-        let queue = self.lock();
+        let queue = self.0.lock();
         let len = queue.keys.len();
         if queue.driver.as_ref().is_some_and(|old| old.will_wake(waker)) {
             return len;
@@ -82,7 +78,7 @@ impl ReadyQueue {
         // No lock is held while a waker is cloned or dropped (L36).
         drop(queue);
         let new = waker.clone();
-        let mut queue = self.lock();
+        let mut queue = self.0.lock();
         let (old, len) = (queue.driver.replace(new), queue.keys.len());
         drop(queue);
         drop(old);
@@ -92,20 +88,20 @@ impl ReadyQueue {
     /// Takes the key of the member that was woken first.
     #[inline]
     pub fn pop(&self) -> Option<usize> {
-        self.lock().keys.pop_front()
+        self.0.lock().keys.pop_front()
     }
 
     /// Returns how many members are in the queue.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.lock().keys.len()
+        self.0.lock().keys.len()
     }
 
     /// Begins a turn, in which nobody needs to be woken: hands over the members that were woken. `take` is called under
     /// the lock.
     pub(crate) fn begin_poll(&self, take: impl FnMut(usize)) {
-        let mut queue = self.lock();
+        let mut queue = self.0.lock();
         queue.keys.drain(..).for_each(take);
         let driver = queue.driver.take();
         drop(queue);
@@ -114,7 +110,7 @@ impl ReadyQueue {
 
     /// Ends a turn: keeps the driver's waker, or calls it if something has come meanwhile.
     pub(crate) fn end_poll(&self, driver: Waker, body: &ReadyMember) {
-        let mut queue = self.lock();
+        let mut queue = self.0.lock();
         // Under the lock: what comes later finds the driver.
         if queue.news || !queue.keys.is_empty() || body.is_woken() {
             drop(queue);
@@ -125,7 +121,7 @@ impl ReadyQueue {
 
     /// Something has come that the group looks for.
     pub(crate) fn tell(&self) {
-        let mut queue = self.lock();
+        let mut queue = self.0.lock();
         queue.news = true;
         let driver = queue.driver.take();
         drop(queue);
@@ -136,7 +132,7 @@ impl ReadyQueue {
 
     /// Whether something has come since this was asked.
     pub(crate) fn take_news(&self) -> bool {
-        std::mem::take(&mut self.lock().news)
+        std::mem::take(&mut self.0.lock().news)
     }
 
     /// Returns whether no member is in the queue.
@@ -148,7 +144,7 @@ impl ReadyQueue {
 
     /// Wakes the task that polls the group: for a group that ends its turn while members are in the queue.
     pub fn wake_driver(&self) {
-        let driver = self.lock().driver.take();
+        let driver = self.0.lock().driver.take();
         if let Some(driver) = driver {
             waking::wake(|| driver.wake());
         }
@@ -157,7 +153,7 @@ impl ReadyQueue {
     /// Empties the queue and drops the waker of the task that polls the group, which is over: members that are woken
     /// later wake nobody.
     pub fn clear(&self) {
-        let mut queue = self.lock();
+        let mut queue = self.0.lock();
         let driver = queue.driver.take();
         queue.keys.clear();
         drop(queue);
@@ -205,7 +201,7 @@ impl ReadyMember {
     pub fn enqueue(&self) -> bool {
         let fresh = !self.entry.queued.swap(true, Ordering::AcqRel);
         if let (true, Some(key)) = (fresh, self.entry.key) {
-            self.entry.queue.lock().keys.push_back(key);
+            self.entry.queue.0.lock().keys.push_back(key);
         }
         fresh
     }
@@ -249,7 +245,7 @@ impl Wake for MemberWaker {
         if self.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut queue = self.queue.lock();
+        let mut queue = self.queue.0.lock();
         queue.keys.extend(self.key);
         // Taken, not cloned: that would run below the lock (L36). The group leaves a new one whenever it is polled.
         let driver = queue.driver.take();

@@ -2,13 +2,13 @@
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::errors::{JoinError, TaskFailure};
 use crate::events::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
-use crate::sys::Mutex;
+use crate::sys::PlainMutex;
 use crate::tree::closing::ClosedNode;
 use crate::tree::current;
 use crate::tree::flags::{CHILD_CANCELLED, DAEMON, FAILED};
@@ -38,7 +38,7 @@ pub(crate) type Handler<E> = AssertUnwindSafe<Arc<dyn Fn(E, &Origin) + Send + Sy
 #[doc(hidden)]
 #[expect(unnameable_types, reason = "users have no use for it")]
 pub struct NurseryErrors<E> {
-    errors: Mutex<Vec<Recorded<E>>>,
+    errors: PlainMutex<Vec<Recorded<E>>>,
     on_error: OnError<E>,
     /// Permits for children that are spawned within the nursery's limit.
     pub(crate) limit: Option<Arc<Semaphore>>,
@@ -47,16 +47,12 @@ pub struct NurseryErrors<E> {
 impl<E> NurseryErrors<E> {
     pub(crate) fn new(on_error: OnError<E>, limit: Option<usize>) -> Self {
         let limit = limit.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
-        NurseryErrors { errors: Mutex::new(Vec::new()), on_error, limit }
+        NurseryErrors { errors: PlainMutex::new(Vec::new()), on_error, limit }
     }
 
     /// All errors, in the order in which they were recorded.
     pub(crate) fn take(&self) -> Vec<Recorded<E>> {
-        std::mem::take(&mut *self.lock())
-    }
-
-    fn lock(&self) -> crate::sys::MutexGuard<'_, Vec<Recorded<E>>> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::take(&mut *self.errors.lock())
     }
 }
 
@@ -83,7 +79,7 @@ impl<E: Debug> NurseryErrors<E> {
             Some(child) => Reason::new(ReasonKind::ChildFailed).with_task(child.clone()).with_text(text.to_owned()),
             None => Reason::new(ReasonKind::BodyFailed).with_text(text.to_owned()),
         });
-        self.lock().push(Recorded { error, child });
+        self.errors.lock().push(Recorded { error, child });
         node.flag(FAILED);
         if let Some(reason) = reason {
             node.request(reason, None);

@@ -4,14 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::errors::{JoinError, TaskFailure};
 use crate::events::TaskStatus;
 use crate::leaf::Gate;
 use crate::reason::{Origin, Reason};
-use crate::sys::{Mutex, MutexGuard};
+use crate::sys::PlainMutex;
 use crate::tree::abandon;
 use crate::tree::current;
 use crate::tree::flags::{CANCELLED, LOCAL};
@@ -20,7 +20,7 @@ use crate::tree::panic::catch_drop;
 
 /// Where a child of a local nursery leaves its value for its handle: the value may borrow, and the node may live longer
 /// than that.
-pub(crate) struct ValueSlot<T>(Mutex<SlotState<T>>);
+pub(crate) struct ValueSlot<T>(PlainMutex<SlotState<T>>);
 
 enum SlotState<T> {
     /// The child has not ended, or its value was taken.
@@ -34,17 +34,13 @@ enum SlotState<T> {
 
 impl<T> ValueSlot<T> {
     pub(crate) fn new() -> Self {
-        ValueSlot(Mutex::new(SlotState::Empty))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SlotState<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        ValueSlot(PlainMutex::new(SlotState::Empty))
     }
 
     /// A value that nobody wants is dropped here and now, while the nursery waits for the child. It may not panic in
     /// the runtime's job (R4).
     fn put(&self, state: SlotState<T>) {
-        let mut slot = self.lock();
+        let mut slot = self.0.lock();
         if let SlotState::Unwanted = *slot {
             drop(slot);
             return catch_drop(state);
@@ -54,7 +50,7 @@ impl<T> ValueSlot<T> {
 
     /// The value, once, or how the child failed; none if the value was taken.
     fn take(&self) -> Option<Result<T, JoinError>> {
-        let mut slot = self.lock();
+        let mut slot = self.0.lock();
         if let SlotState::Failed(failure) = &*slot {
             return Some(Err(JoinError::Failed(failure.clone())));
         }
@@ -66,12 +62,12 @@ impl<T> ValueSlot<T> {
 
     /// Whether there is a handle.
     pub(crate) fn is_wanted(&self) -> bool {
-        !matches!(*self.lock(), SlotState::Unwanted)
+        !matches!(*self.0.lock(), SlotState::Unwanted)
     }
 
     /// The handle is gone.
     fn abandon(&self) {
-        let left = std::mem::replace(&mut *self.lock(), SlotState::Unwanted);
+        let left = std::mem::replace(&mut *self.0.lock(), SlotState::Unwanted);
         catch_drop(left);
     }
 }

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use slab::Slab;
 
@@ -23,7 +23,7 @@ use super::limiter_acquire::{
 use super::wait_queue::{WaitQueue, WakeList};
 use super::waiter_list::WaiterKey;
 use crate::leaf::{self, Waiter};
-use crate::sys::{Mutex, MutexGuard};
+use crate::sys::PlainMutex;
 
 /// Permits for a limited number of borrowers at once; resizable while in use, and it knows who holds them.
 ///
@@ -58,7 +58,7 @@ use crate::sys::{Mutex, MutexGuard};
 /// # });
 /// ```
 pub struct CapacityLimiter {
-    state: Mutex<LimiterState>,
+    state: PlainMutex<LimiterState>,
     pub(super) queue: WaitQueue,
 }
 
@@ -118,11 +118,7 @@ impl CapacityLimiter {
     #[must_use]
     pub const fn new(total: usize) -> Self {
         let state = LimiterState { total, held: 0, records: Slab::new(), named: BTreeSet::new(), serial: 0 };
-        CapacityLimiter { state: Mutex::new(state), queue: WaitQueue::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LimiterState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        CapacityLimiter { state: PlainMutex::new(state), queue: WaitQueue::new() }
     }
 
     /// Waits for a permit. [`run`](CapacityLimiter::run) keeps it until all cleanup has ended, also where foreign code
@@ -248,7 +244,7 @@ impl CapacityLimiter {
     /// Takes a permit, also if none is free, for a job that had one. No other is given before there are fewer than the
     /// total again.
     pub(crate) fn acquire_beyond_total(self: Arc<Self>, holder: Holder) -> OwnedLimiterPermit {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let key = state.open(holder);
         state.hold(key);
         drop(state);
@@ -258,13 +254,13 @@ impl CapacityLimiter {
     /// Returns how many permits there are; [`usize::MAX`] for no limit.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.lock().total
+        self.state.lock().total
     }
 
     /// Changes how many permits there are. Waiters that fit in now are let in at once, longest first; permits beyond
     /// the total stay in use until they are released.
     pub fn set_total(&self, total: usize) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.total = total;
         let wakes = self.admit(&mut state);
         drop(state);
@@ -274,19 +270,19 @@ impl CapacityLimiter {
     /// Returns how many permits are in use.
     #[must_use]
     pub fn borrowed(&self) -> usize {
-        self.lock().held
+        self.state.lock().held
     }
 
     /// Returns how many permits are free; [`usize::MAX`] for no limit.
     #[must_use]
     pub fn available(&self) -> usize {
-        available(&self.lock())
+        available(&self.state.lock())
     }
 
     /// Returns a snapshot that names the holders, longest first.
     #[must_use]
     pub fn statistics(&self) -> CapacityLimiterStatistics {
-        let state = self.lock();
+        let state = self.state.lock();
         let records = state.records.iter();
         let mut holders: Vec<_> =
             records.filter_map(|(_, record)| Some((record.held?, record.holder.clone()))).collect();
@@ -305,7 +301,7 @@ impl CapacityLimiter {
 
     /// Takes a permit, if one is free and the caller `may_take` it, which is asked under the lock.
     pub(super) fn take(&self, holder: Holder, may_take: impl FnOnce() -> bool) -> Result<usize, TryAcquireError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(busy) = state.refuses(&holder) {
             return Err(TryAcquireError::Busy(busy));
         }
@@ -324,7 +320,7 @@ impl CapacityLimiter {
 
     /// Takes a permit or a place in the queue. Never `Full`.
     pub(super) fn join(&self, holder: Holder, waiter: Waiter) -> Result<(usize, Option<WaiterKey>), TryAcquireError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         // Between `take` and this the lock was free: look again.
         if let Some(busy) = state.refuses(&holder) {
             drop(state);
@@ -346,7 +342,7 @@ impl CapacityLimiter {
 
     /// Gives a waiter that was skipped a permit, or a place in the queue. None if its code is cancelled by now.
     pub(super) fn enqueue_again(&self, key: usize, waiter: Waiter) -> Option<Option<WaiterKey>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.held >= state.total {
             return Some(Some(self.queue.lock().enqueue(key, waiter)));
         }
@@ -361,7 +357,7 @@ impl CapacityLimiter {
 
     /// Takes a permit back.
     pub(super) fn release(&self, key: usize) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let record = state.close(key);
         let wakes = self.admit(&mut state);
         drop(state);
@@ -371,7 +367,7 @@ impl CapacityLimiter {
 
     /// Removes a waiter that goes away; it may have been handed a permit already.
     pub(super) fn leave(&self, record: usize, key: &WaiterKey) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut queue = self.queue.lock();
         let (_, waiter) = queue.remove(key);
         drop(queue);
@@ -402,7 +398,7 @@ fn available(state: &LimiterState) -> usize {
 
 impl fmt::Debug for CapacityLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.lock();
+        let state = self.state.lock();
         let (total, borrowed, waiting) = (state.total, state.held, state.waiting());
         drop(state);
         f.debug_struct("CapacityLimiter")
@@ -451,7 +447,7 @@ impl OwnedLimiterPermit {
     /// Returns the holder, as the statistics name it.
     #[must_use]
     pub fn holder(&self) -> Holder {
-        self.limiter.lock().records[self.key].holder.clone()
+        self.limiter.state.lock().records[self.key].holder.clone()
     }
 
     /// Sets the holder, for a permit that has moved. The borrower stays the one that it was acquired for.
@@ -476,7 +472,7 @@ impl OwnedLimiterPermit {
     /// # });
     /// ```
     pub fn set_holder(&self, mut holder: Holder) {
-        let mut state = self.limiter.lock();
+        let mut state = self.limiter.state.lock();
         let record = &mut state.records[self.key].holder;
         holder.borrower = record.borrower.take();
         let before = std::mem::replace(record, holder);

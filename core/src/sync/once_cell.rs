@@ -12,7 +12,6 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::PoisonError;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
@@ -21,7 +20,7 @@ use super::AlreadySet;
 use super::wait_queue::WaitQueue;
 use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
 use crate::leaf::{self, Gate, Waiter};
-use crate::sys::{Mutex, MutexGuard, OnceLock};
+use crate::sys::{OnceLock, PlainMutex};
 
 /// A value that is made at most once, by whoever needs it first; the others wait for it.
 ///
@@ -57,7 +56,7 @@ impl<T> OnceCell<T> {
         let state = InitState { phase: InitPhase::Empty, contended: false };
         OnceCell {
             value: OnceLock::new(),
-            initializer: Initializer { state: Mutex::new(state), queue: WaitQueue::new() },
+            initializer: Initializer { state: PlainMutex::new(state), queue: WaitQueue::new() },
         }
     }
 
@@ -84,7 +83,7 @@ impl<T> OnceCell<T> {
     ///
     /// [`AlreadySet`] with the value, if there was one before.
     pub fn set(&self, value: T) -> Result<(), AlreadySet<T>> {
-        let mut state = self.initializer.lock();
+        let mut state = self.initializer.state.lock();
         if let Err(value) = self.value.set(value) {
             drop(state);
             return Err(AlreadySet { value });
@@ -281,7 +280,7 @@ fn value_of<T>(cell: &OnceCell<T>) -> &T {
 
 /// The part that does not depend on the value's type: the permit to make the value.
 struct Initializer {
-    state: Mutex<InitState>,
+    state: PlainMutex<InitState>,
     queue: WaitQueue,
 }
 
@@ -299,13 +298,9 @@ enum InitPhase {
 }
 
 impl Initializer {
-    fn lock(&self) -> MutexGuard<'_, InitState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Hands the permit to the longest waiter, after its owner did not make the value.
     fn pass_on(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.phase == InitPhase::Set {
             return;
         }
@@ -356,7 +351,7 @@ impl InitPermit<'_> {
                 panic!("a `get_or_init` of a `OnceCell` was polled after it was over")
             }
         }
-        let granted = self.initializer.lock().phase != InitPhase::Set;
+        let granted = self.initializer.state.lock().phase != InitPhase::Set;
         self.state = if granted { InitPermitState::Granted } else { InitPermitState::Done };
         Poll::Ready(granted)
     }
@@ -366,7 +361,7 @@ impl InitPermit<'_> {
         // L36: made before the lock is taken, if it is needed.
         let mut spare: Option<Waiter> = None;
         loop {
-            let mut state = self.initializer.lock();
+            let mut state = self.initializer.state.lock();
             if state.phase != InitPhase::Running {
                 let is_set = state.phase == InitPhase::Set;
                 // L14: the permit may have come back after another thread has cancelled this code.

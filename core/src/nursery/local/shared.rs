@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::children::Next;
 use crate::leaf::ready_queue::ReadyQueue;
 use crate::nursery::errors::NurseryErrors;
-use crate::sys::{Mutex, MutexGuard};
+use crate::sys::{MutexGuard, PlainMutex};
 use crate::tree::node::NodeRef;
 
 pub(crate) struct Shared<E, B> {
@@ -15,7 +15,7 @@ pub(crate) struct Shared<E, B> {
     pub(crate) errors: NurseryErrors<E>,
     /// The children that were woken since the last turn.
     pub(super) ready: Arc<ReadyQueue>,
-    incoming: Mutex<Incoming<B>>,
+    incoming: PlainMutex<Incoming<B>>,
 }
 
 // As with locks: what is in there is changed in one step.
@@ -32,17 +32,13 @@ pub(super) struct Incoming<B> {
 
 impl<E, B> Shared<E, B> {
     pub(crate) fn new(node: NodeRef, errors: NurseryErrors<E>) -> Self {
-        let incoming = Mutex::new(Incoming { children: VecDeque::new(), closed: false });
+        let incoming = PlainMutex::new(Incoming { children: VecDeque::new(), closed: false });
         Shared { node, errors, ready: ReadyQueue::new(), incoming }
-    }
-
-    fn incoming(&self) -> MutexGuard<'_, Incoming<B>> {
-        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The children that come, locked, so that one can be added; none when the future is gone.
     pub(super) fn open(&self) -> Option<MutexGuard<'_, Incoming<B>>> {
-        let incoming = self.incoming();
+        let incoming = self.incoming.lock();
         if incoming.closed { None } else { Some(incoming) }
     }
 
@@ -69,7 +65,7 @@ impl<E, B> Shared<E, B> {
         if !self.ready.take_news() {
             return;
         }
-        let mut incoming = self.incoming();
+        let mut incoming = self.incoming.lock();
         if turn.is_empty() {
             std::mem::swap(turn, &mut incoming.children);
         } else {
@@ -79,7 +75,7 @@ impl<E, B> Shared<E, B> {
 
     /// The future is gone. The children that it has not taken over are to be dropped where no lock is held.
     pub(super) fn close(&self) -> VecDeque<Next<B>> {
-        let mut incoming = self.incoming();
+        let mut incoming = self.incoming.lock();
         incoming.closed = true;
         std::mem::take(&mut incoming.children)
     }

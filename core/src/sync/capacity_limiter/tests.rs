@@ -8,7 +8,7 @@ use foster_test_support::{Dice, ManualTask, at_once, block_on};
 fn is_idle(limiter: &CapacityLimiter) {
     let statistics = limiter.statistics();
     assert_eq!((statistics.borrowed, statistics.waiting), (0, 0));
-    let state = limiter.lock();
+    let state = limiter.state.lock();
     assert!(state.records.is_empty() && state.named.is_empty());
     drop(state);
     assert!(limiter.queue.is_empty());
@@ -203,7 +203,7 @@ fn random_drops_and_totals_leave_all_permits_home() {
                 _ if !permits.is_empty() => drop(permits.swap_remove(dice.below(permits.len()))),
                 _ => {}
             }
-            let state = limiter.lock();
+            let state = limiter.state.lock();
             assert!(state.waiting() == 0 || state.held >= state.total, "Invariant 2");
             assert_eq!(state.named.len(), state.records.len());
             assert_eq!(state.waiting(), limiter.queue.waiting());
