@@ -204,6 +204,13 @@ impl Gate {
         Poll::Ready(())
     }
 
+    /// Does as [`poll_start`](Gate::poll_start), for a type that is polled without a future, such as a stream: it has no
+    /// gate to keep, and starts anew in each poll. No dump names it.
+    #[inline]
+    pub fn poll_once(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
+        Gate::new(what).poll_start(cx)
+    }
+
     /// Starts the operation again with its next poll, because its code is cancelled by now, and what it has found in
     /// this one, without having waited, is not for that code (rule 1 of [`leaf`](self)). Pending.
     ///

@@ -17,10 +17,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foster_core::leaf::Gate;
 use futures_io::AsyncSeek;
 
 use crate::blocking::run;
-use crate::job::{CompleteOnDrop, DetachedCalls, poll_start};
+use crate::job::{CompleteOnDrop, DetachedCalls};
 use crate::open_options::OpenOptions;
 use crate::write_behind::WriteBehind;
 use polled::CursorJob;
@@ -239,7 +240,7 @@ impl File {
 
     async fn sync(&self, name: &'static str, sync: fn(&std::fs::File) -> io::Result<()>) -> io::Result<()> {
         self.idle().await;
-        poll_fn(|cx| poll_start(name, cx)).await;
+        poll_fn(|cx| Gate::poll_once(name, cx)).await;
         self.writer.check()?;
         let failures = self.writer.failures();
         // The job itself keeps the error: a host that has told it once forgets it, and this future may be gone by then.

@@ -21,15 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use foster_core::future::TryToThread;
-use foster_core::leaf::{Gate, Waiter, wake_all};
+use foster_core::leaf::{Waiter, wake_all};
 
 use crate::blocking;
 use crate::waker_slots::WakerSlots;
-
-/// Starts an operation that is polled without a future of its own: it has no gate that it could keep.
-pub(crate) fn poll_start(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
-    Gate::new(what).poll_start(cx)
-}
 
 /// `Sync`, so that a file is.
 type Work = Box<dyn FnOnce() + Send + Sync>;

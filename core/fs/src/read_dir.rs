@@ -11,10 +11,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use foster_core::leaf::Gate;
 use futures_core::Stream;
 
 use crate::blocking::run;
-use crate::job::{Job, poll_start};
+use crate::job::Job;
 
 /// So many entries are read by one job.
 const BATCH: usize = 32;
@@ -103,7 +104,7 @@ impl Stream for ReadDir {
     type Item = io::Result<DirEntry>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<DirEntry>>> {
-        ready!(poll_start("next entry", cx));
+        ready!(Gate::poll_once("next entry", cx));
         self.job.take_if(|job| job.is_stale());
         loop {
             if let Some(job) = &mut self.job {
@@ -186,7 +187,7 @@ impl DirEntry {
     /// As [`std::fs::DirEntry::file_type`].
     pub async fn file_type(&self) -> io::Result<FileType> {
         if let Some(file_type) = self.file_type {
-            poll_fn(|cx| poll_start("file_type", cx)).await;
+            poll_fn(|cx| Gate::poll_once("file_type", cx)).await;
             return Ok(file_type);
         }
         let entry = self.entry.clone();

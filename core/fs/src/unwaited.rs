@@ -18,10 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread;
 
-use foster_core::leaf::wake_all;
+use foster_core::leaf::{Gate, wake_all};
 use futures_io::AsyncRead;
 
-use crate::job::poll_start;
 use crate::waker_slots::WakerSlots;
 
 /// How much the thread reads at once: what a pipe of Linux holds, since each read costs a thread.
@@ -190,7 +189,7 @@ impl Feed {
         cx: &mut Context<'_>,
         take: impl FnOnce(&mut FeedState) -> Option<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        ready!(poll_start("read", cx));
+        ready!(Gate::poll_once("read", cx));
         // L36: cloned and dropped while no lock is held.
         let waker = cx.waker().clone();
         let mut state = self.lock();

@@ -21,10 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use foster_core::leaf::wake_all;
+use foster_core::leaf::{Gate, wake_all};
 use foster_core::observer::{OrphanKind, report};
 
-use crate::job::{Completion, Job, poll_start};
+use crate::job::{Completion, Job};
 
 /// How many bytes are taken in before a writer has to wait.
 pub(crate) const CAPACITY: usize = 2 * 1024 * 1024;
@@ -80,7 +80,7 @@ impl<S: Sink> WriteBehind<S> {
 
     /// Takes in bytes, up to [`CAPACITY`] of them.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(poll_start("write", cx));
+        std::task::ready!(Gate::poll_once("write", cx));
         self.queue.check()?;
         if data.is_empty() {
             return Poll::Ready(Ok(0));
@@ -139,7 +139,7 @@ impl<S: Sink> WriteBehind<S> {
 
     /// Waits as [`poll_idle`](Self::poll_idle) does, unless the code is cancelled.
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        std::task::ready!(poll_start("flush", cx));
+        std::task::ready!(Gate::poll_once("flush", cx));
         self.poll_idle(cx)
     }
 

@@ -5,9 +5,11 @@ use std::io;
 use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
+use foster_core::leaf::Gate;
+
 use crate::address::Family;
 use crate::contract::DatagramSocket;
-use crate::direction::{Direction, poll_start, poll_unless_cancelled};
+use crate::direction::{Direction, poll_unless_cancelled};
 use crate::line::Line;
 
 /// A socket for datagrams: a [`UdpSocket`](crate::UdpSocket) or a [`UnixDatagram`](crate::UnixDatagram).
@@ -159,7 +161,7 @@ impl<F: Family> Datagram<F> {
     ///
     /// As [`recv_from`](Datagram::recv_from).
     pub fn poll_recv_from(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, F::Addr)>> {
-        ready!(poll_start("receive", cx));
+        ready!(Gate::poll_once("receive", cx));
         let receive = |cx: &mut Context<'_>| self.socket.poll_receive(cx, buf, false);
         let (length, from) = ready!(self.receiving.poll(cx, receive))?;
         Poll::Ready(Ok((length, F::unpack(from)?)))
@@ -171,7 +173,7 @@ impl<F: Family> Datagram<F> {
     ///
     /// As the host says.
     pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(poll_start("receive", cx));
+        ready!(Gate::poll_once("receive", cx));
         self.receiving.poll(cx, |cx| self.socket.poll_receivable(cx))
     }
 
@@ -181,7 +183,7 @@ impl<F: Family> Datagram<F> {
     ///
     /// As [`send`](Datagram::send).
     pub fn poll_send_to(&self, cx: &mut Context<'_>, buf: &[u8], to: Option<F::Addr>) -> Poll<io::Result<usize>> {
-        ready!(poll_start("send", cx));
+        ready!(Gate::poll_once("send", cx));
         let to = to.map(F::pack);
         self.sending.poll(cx, |cx| match &to {
             Some(to) => self.socket.poll_send(cx, buf, Some(to)),
@@ -195,7 +197,7 @@ impl<F: Family> Datagram<F> {
     ///
     /// As the host says.
     pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(poll_start("send", cx));
+        ready!(Gate::poll_once("send", cx));
         self.sending.poll(cx, |cx| self.socket.poll_sendable(cx))
     }
 }

@@ -168,11 +168,6 @@ impl Drop for Claim<'_> {
     }
 }
 
-/// Starts an operation that is polled without a future of its own: it has no gate that it could keep.
-pub(crate) fn poll_start(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
-    Gate::new(what).poll_start(cx)
-}
-
 /// Makes an operation of `poll`, as [`leaf::operation`] does, that tells no error to code that is cancelled by now: see
 /// [`Direction::poll_host`]. For what is not done in a stream: an error that was withheld is told if the operation is polled
 /// in other code, and goes with it.

@@ -86,7 +86,7 @@ impl Stream for Signals {
     type Item = io::Result<SignalKind>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<SignalKind>>> {
-        ready!(Gate::new("wait for a signal").poll_start(cx));
+        ready!(Gate::poll_once("wait for a signal", cx));
         self.source.poll_next(cx).map(Some)
     }
 }

@@ -7,10 +7,11 @@ use std::io::{self, IoSlice, SeekFrom};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use foster_core::leaf::Gate;
 use futures_io::{AsyncRead, AsyncSeek, AsyncWrite};
 
 use super::File;
-use crate::job::{Job, poll_start};
+use crate::job::Job;
 
 /// A job that moves the position, and what for.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl AsyncRead for File {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        ready!(poll_start("read", cx));
+        ready!(Gate::poll_once("read", cx));
         ready!(this.detached.poll_none(cx));
         ready!(this.writer.poll_idle(cx));
         if this.cursor_job.as_ref().is_some_and(|cursor_job| cursor_job.purpose != Purpose::Read) {
@@ -78,7 +79,7 @@ impl AsyncRead for File {
 impl AsyncSeek for File {
     fn poll_seek(self: Pin<&mut Self>, cx: &mut Context<'_>, to: SeekFrom) -> Poll<io::Result<u64>> {
         let this = self.get_mut();
-        ready!(poll_start("seek", cx));
+        ready!(Gate::poll_once("seek", cx));
         ready!(this.detached.poll_none(cx));
         ready!(this.writer.poll_idle(cx));
         if this.cursor_job.as_ref().is_some_and(|cursor_job| cursor_job.purpose != Purpose::Seek(to)) {
@@ -110,7 +111,7 @@ impl AsyncWrite for File {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.cursor_job.is_some() || !this.detached.is_empty() {
-            ready!(poll_start("write", cx));
+            ready!(Gate::poll_once("write", cx));
             ready!(this.detached.poll_none(cx));
             ready!(this.poll_still(cx));
         }

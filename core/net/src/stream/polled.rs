@@ -5,12 +5,13 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use foster_core::leaf::Gate;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, Shared, Stream, WriteHalf};
 use crate::address::Family;
 use crate::contract::StreamSocket;
-use crate::direction::{poll_start, poll_unless_cancelled};
+use crate::direction::poll_unless_cancelled;
 
 /// The caller of a `poll_*` function: the only possible one in this direction, or one of many.
 #[derive(Clone, Copy)]
@@ -24,7 +25,7 @@ impl Shared {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        ready!(poll_start("read", cx));
+        ready!(Gate::poll_once("read", cx));
         let read = |socket: &dyn StreamSocket, cx: &mut Context<'_>| socket.poll_read(cx, buf);
         match poller {
             Poller::Alone => self.poll_host_read(cx, read),
@@ -41,7 +42,7 @@ impl Shared {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        ready!(poll_start("read", cx));
+        ready!(Gate::poll_once("read", cx));
         let read = |socket: &dyn StreamSocket, cx: &mut Context<'_>| socket.poll_read_vectored(cx, bufs);
         match poller {
             Poller::Alone => self.poll_host_read(cx, read),
@@ -51,7 +52,7 @@ impl Shared {
 
     /// Starts a write. An error, if the write side was shut down.
     fn poll_start_writing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(poll_start("write", cx));
+        ready!(Gate::poll_once("write", cx));
         poll_unless_cancelled(cx, self.writing.check_open())
     }
 
