@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -152,19 +151,13 @@ impl Future for BarrierWait<'_> {
 
 impl Drop for BarrierWait<'_> {
     fn drop(&mut self) {
-        if let WaitState::Waiting(key) = mem::replace(&mut self.state, WaitState::Done) {
-            key.leave(self.barrier.queue.shared());
-        }
+        self.state.leave(&self.barrier.queue);
     }
 }
 
 impl fmt::Debug for BarrierWait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.state {
-            WaitState::Start => "BarrierWait::Start",
-            WaitState::Waiting(_) => "BarrierWait::Waiting",
-            WaitState::Done => "BarrierWait::Done",
-        })
+        write!(f, "BarrierWait::{}", self.state.name())
     }
 }
 

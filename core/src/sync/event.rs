@@ -3,11 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use super::wait_queue::{WaitQueue, WaitState};
-use super::waiter_list::WaitOutcome;
-use crate::leaf::{self, Gate, Waiter};
+use super::wait_queue::{AnnouncedWait, WaitQueue};
 use crate::sys::atomic::{AtomicBool, Ordering};
 
 /// Something that happens once: all who wait for it go on, and so does everybody who comes later.
@@ -66,7 +64,7 @@ impl Event {
     ///
     /// *Strict*. A drop leaves the queue.
     pub fn wait(&self) -> EventWait<'_> {
-        EventWait { event: self, gate: Gate::new("event"), state: WaitState::Start }
+        EventWait { event: self, wait: AnnouncedWait::new("event") }
     }
 
     /// Returns a snapshot.
@@ -97,8 +95,7 @@ pub struct EventStatistics {
 #[must_use = "futures do nothing unless polled"]
 pub struct EventWait<'a> {
     event: &'a Event,
-    gate: Gate,
-    state: WaitState,
+    wait: AnnouncedWait,
 }
 
 impl Future for EventWait<'_> {
@@ -106,45 +103,19 @@ impl Future for EventWait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        ready!(this.gate.poll_start(cx));
-        if let WaitState::Waiting(key) = &mut this.state {
-            let outcome = ready!(key.poll(this.event.queue.shared(), cx));
-            this.state = if let WaitOutcome::Notified = outcome { WaitState::Done } else { WaitState::Start };
-        }
-        if matches!(this.state, WaitState::Start) {
-            if !this.event.is_set() {
-                let waiter = Waiter::new(cx);
-                let mut queue = this.event.queue.lock_to_wait();
-                if !this.event.is_set() {
-                    this.state = WaitState::Waiting(queue.enqueue(0, waiter));
-                    return Poll::Pending;
-                }
-            }
-            // It may have been set because of a request that has come since the gate (L14).
-            if leaf::is_cancelled() {
-                return this.gate.restart(cx);
-            }
-        }
-        this.state = WaitState::Done;
-        Poll::Ready(())
+        this.wait.poll(&this.event.queue, || this.event.is_set(), cx)
     }
 }
 
 impl Drop for EventWait<'_> {
     fn drop(&mut self) {
-        if let WaitState::Waiting(key) = std::mem::replace(&mut self.state, WaitState::Done) {
-            key.leave(self.event.queue.shared());
-        }
+        self.wait.state.leave(&self.event.queue);
     }
 }
 
 impl fmt::Debug for EventWait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.state {
-            WaitState::Start => "EventWait::Start",
-            WaitState::Waiting(_) => "EventWait::Waiting",
-            WaitState::Done => "EventWait::Done",
-        })
+        write!(f, "EventWait::{}", self.wait.state.name())
     }
 }
 

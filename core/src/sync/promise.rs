@@ -3,14 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::AlreadySet;
-use super::wait_queue::{Closed, WaitQueue, WaitState};
-use super::waiter_list::WaitOutcome;
-use crate::leaf::{self, Gate, Waiter};
+use super::wait_queue::{AnnouncedWait, Closed, WaitQueue};
 use crate::sys::OnceLock;
 
 /// A value that is set once, by any code that has it, and waited for by any number of tasks.
@@ -107,7 +104,7 @@ impl<T> Promise<T> {
     ///
     /// [`Closed`], if it was closed.
     pub fn wait(&self) -> PromiseWait<'_, T> {
-        PromiseWait { promise: self, gate: Gate::new("promise"), state: WaitState::Start }
+        PromiseWait { promise: self, wait: AnnouncedWait::new("promise") }
     }
 
     /// Returns how many tasks wait for it.
@@ -141,8 +138,7 @@ impl<T: fmt::Debug> fmt::Debug for Promise<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct PromiseWait<'a, T> {
     promise: &'a Promise<T>,
-    gate: Gate,
-    state: WaitState,
+    wait: AnnouncedWait,
 }
 
 impl<'a, T> Future for PromiseWait<'a, T> {
@@ -150,45 +146,20 @@ impl<'a, T> Future for PromiseWait<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        ready!(this.gate.poll_start(cx));
-        if let WaitState::Waiting(key) = &mut this.state {
-            let outcome = ready!(key.poll(this.promise.queue.shared(), cx));
-            this.state = if let WaitOutcome::Notified = outcome { WaitState::Done } else { WaitState::Start };
-        }
-        if matches!(this.state, WaitState::Start) {
-            if this.promise.outcome.get().is_none() {
-                let waiter = Waiter::new(cx);
-                let mut queue = this.promise.queue.lock_to_wait();
-                if this.promise.outcome.get().is_none() {
-                    this.state = WaitState::Waiting(queue.enqueue(0, waiter));
-                    return Poll::Pending;
-                }
-            }
-            // It may have ended because of a request that has come since the gate (L14).
-            if leaf::is_cancelled() {
-                return this.gate.restart(cx);
-            }
-        }
-        this.state = WaitState::Done;
+        ready!(this.wait.poll(&this.promise.queue, || this.promise.outcome.get().is_some(), cx));
         this.promise.outcome()
     }
 }
 
 impl<T> Drop for PromiseWait<'_, T> {
     fn drop(&mut self) {
-        if let WaitState::Waiting(key) = mem::replace(&mut self.state, WaitState::Done) {
-            key.leave(self.promise.queue.shared());
-        }
+        self.wait.state.leave(&self.promise.queue);
     }
 }
 
 impl<T> fmt::Debug for PromiseWait<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.state {
-            WaitState::Start => "PromiseWait::Start",
-            WaitState::Waiting(_) => "PromiseWait::Waiting",
-            WaitState::Done => "PromiseWait::Done",
-        })
+        write!(f, "PromiseWait::{}", self.wait.state.name())
     }
 }
 

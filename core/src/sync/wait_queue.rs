@@ -15,6 +15,7 @@
 //! The list itself, and the states of a waiter, are in `waiter_list.rs`.
 
 mod closed;
+mod wait_state;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,6 +30,7 @@ use crate::leaf::{self, Gate, Waiter};
 use crate::sys::atomic::{Ordering, fence};
 use crate::sys::{MutexGuard, OnceLock};
 pub use closed::Closed;
+pub(super) use wait_state::{AnnouncedWait, WaitState};
 
 /// A queue of waiting tasks; what locks, events and limiters are made of.
 ///
@@ -399,14 +401,6 @@ impl fmt::Debug for WaitQueueGuard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitQueueGuard").field("waiting", &self.waiting()).finish()
     }
-}
-
-/// The states of a future that waits in one queue, for as long as it takes.
-#[derive(Debug)]
-pub(super) enum WaitState {
-    Start,
-    Waiting(WaiterKey),
-    Done,
 }
 
 /// Future of [`WaitQueue::park`] and [`WaitQueueGuard::park`].
