@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Awaiter;
 use super::job_handle::JobHandle;
-use super::permit_request::PermitRequest;
+use super::permit_request::JobStart;
 use crate::leaf::stops_here;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
@@ -40,7 +40,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let state = AbandonState::Start { request: PermitRequest::new(), work: Some(work) };
+    let state = AbandonState::Start(JobStart::new(work));
     ToThreadAbandon { state, location: Location::caller() }
 }
 
@@ -52,10 +52,7 @@ pub struct ToThreadAbandon<T, F> {
 }
 
 pub(super) enum AbandonState<T, F> {
-    Start {
-        request: PermitRequest,
-        work: Option<F>,
-    },
+    Start(JobStart<F>),
     // In this order: the job learns that it is abandoned, then that its calls are over.
     Running {
         _abandon: AbandonOnDrop,
@@ -72,8 +69,8 @@ impl<T, F> ToThreadAbandon<T, F> {
     /// As [`ToThread::limiter`](crate::future::ToThread::limiter); the permit is held until the job ends, also if it is
     /// abandoned.
     pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
-        if let AbandonState::Start { request, .. } = &mut self.state {
-            request.limiter = Some(limiter);
+        if let AbandonState::Start(start) = &mut self.state {
+            start.request.limiter = Some(limiter);
         }
         self
     }
@@ -99,11 +96,8 @@ where
         let this = &mut *self;
         loop {
             match &mut this.state {
-                AbandonState::Start { request, work } => {
-                    let permit = ready!(request.poll(this.location, cx));
-                    let Some(work) = work.take() else {
-                        unreachable!("the work is taken once, and then the state changes")
-                    };
+                AbandonState::Start(start) => {
+                    let (permit, work) = ready!(start.poll(this.location, cx));
                     let awaiter = Arc::new(AtomicBool::new(false));
                     let (_abandon, handle) = (AbandonOnDrop(awaiter.clone()), JobHandle::new());
                     let state = handle.state().clone();

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Awaiter;
 use super::job_handle::JobHandle;
-use super::permit_request::PermitRequest;
+use super::permit_request::JobStart;
 use crate::reason::Origin;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
@@ -80,11 +80,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    TryToThread {
-        state: JobFutureState::Start { request: PermitRequest::new(), work: Some(work) },
-        name: None,
-        location: Location::caller(),
-    }
+    TryToThread { state: JobFutureState::Start(JobStart::new(work)), name: None, location: Location::caller() }
 }
 
 /// Future of [`to_thread`](crate::to_thread).
@@ -137,10 +133,7 @@ pub struct TryToThread<T, F> {
 }
 
 pub(super) enum JobFutureState<T, F> {
-    Start {
-        request: PermitRequest,
-        work: Option<F>,
-    },
+    Start(JobStart<F>),
     // Dropped in this order: a thread that waits for a call is told before its job is left to the scope.
     Running {
         handle: JobHandle<T>,
@@ -158,8 +151,8 @@ impl<T, F> Unpin for TryToThread<T, F> {}
 impl<T, F> TryToThread<T, F> {
     /// As [`ToThread::limiter`].
     pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
-        if let JobFutureState::Start { request, .. } = &mut self.state {
-            request.limiter = Some(limiter);
+        if let JobFutureState::Start(start) = &mut self.state {
+            start.request.limiter = Some(limiter);
         }
         self
     }
@@ -176,8 +169,8 @@ impl<T, F> TryToThread<T, F> {
     /// For a future that lies in a type which is polled: the code that polled it may have gone, and the type is not
     /// told. To be called before the first poll.
     pub fn keeping_no_permit(mut self) -> Self {
-        if let JobFutureState::Start { request, .. } = &mut self.state {
-            request.keep_none();
+        if let JobFutureState::Start(start) = &mut self.state {
+            start.request.keep_none();
         }
         self
     }
@@ -188,7 +181,7 @@ impl<T, F> TryToThread<T, F> {
     /// future.
     #[must_use]
     pub fn has_started(&self) -> bool {
-        !matches!(self.state, JobFutureState::Start { .. })
+        !matches!(self.state, JobFutureState::Start(_))
     }
 }
 
@@ -203,11 +196,8 @@ where
         let this = &mut *self;
         loop {
             match &mut this.state {
-                JobFutureState::Start { request, work } => {
-                    let permit = ready!(request.poll(this.location, cx));
-                    let Some(work) = work.take() else {
-                        unreachable!("the work is taken once, and then the state changes")
-                    };
+                JobFutureState::Start(start) => {
+                    let (permit, work) = ready!(start.poll(this.location, cx));
                     let origin = Origin::new(
                         this.name.take().unwrap_or(Cow::Borrowed(std::any::type_name::<F>())),
                         this.location,

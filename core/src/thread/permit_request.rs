@@ -23,6 +23,30 @@ use crate::sync::{CapacityLimiter, Holder, OwnedLimiterPermit};
 /// A permit for a thread, and its limiter.
 pub(super) type ThreadPermit = (Arc<CapacityLimiter>, OwnedLimiterPermit);
 
+/// A job that has not started: its wait for a permit, and its closure.
+pub(super) struct JobStart<F> {
+    pub(super) request: PermitRequest,
+    /// None when it was handed over, after which this is not polled.
+    work: Option<F>,
+}
+
+impl<F> JobStart<F> {
+    pub(super) fn new(work: F) -> Self {
+        JobStart { request: PermitRequest { limiter: None, wait: None }, work: Some(work) }
+    }
+
+    /// Polls for the permit, and hands the closure over with it. See [`PermitRequest::poll`].
+    pub(super) fn poll(
+        &mut self,
+        location: &'static Location<'static>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(ThreadPermit, F)> {
+        let permit = ready!(self.request.poll(location, cx));
+        let Some(work) = self.work.take() else { unreachable!("the work is taken once, and then the state changes") };
+        Poll::Ready((permit, work))
+    }
+}
+
 /// The wait for a permit for a thread. It is also the checkpoint at the start of the job.
 pub(super) struct PermitRequest {
     pub(super) limiter: Option<Arc<CapacityLimiter>>,
@@ -38,17 +62,13 @@ enum Wait {
 }
 
 impl PermitRequest {
-    pub(super) fn new() -> Self {
-        PermitRequest { limiter: None, wait: None }
-    }
-
     /// From now on no permit is kept that comes between two polls. Not to be called any more once it was polled.
     pub(super) fn keep_none(&mut self) {
         self.wait = Some(Box::new(Wait::GivenOn(Arc::default())));
     }
 
     /// Polls for the permit. Its holder is the task that awaits the job, at `location`.
-    pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<ThreadPermit> {
+    fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<ThreadPermit> {
         let limiter = self.limiter.get_or_insert_with(|| limiter_for(JOB));
         let start = || limiter.clone().acquire_owned();
         let permit = ready!(match &mut **self.wait.get_or_insert_with(|| Box::new(Wait::Kept(start()))) {
