@@ -20,6 +20,7 @@ use std::thread;
 
 use pin_project_lite::pin_project;
 
+use foster_channel::{OneshotSender, oneshot};
 use foster_core::error::JoinError;
 use foster_core::nursery::Started;
 use foster_core::scope::Reason;
@@ -28,7 +29,7 @@ use foster_core::thread::block_on;
 use foster_core::{CancelScope, Cancelled, Nursery, NurseryOptions, ScopeHandle};
 
 use crate::payload::{catch_drop, drop_payload};
-use task::{Kept, join};
+use task::join;
 
 pub use task::{PortalError, PortalStartError, PortalTask};
 
@@ -262,9 +263,9 @@ impl Portal {
     {
         let nursery = self.nursery()?;
         let child = nursery.child().named(std::any::type_name::<F>());
-        let kept = Kept::default();
-        let task = child.try_spawn(Keeping { future, kept: kept.clone() }).map_err(|_| PortalError::Closed)?;
-        Ok(PortalTask::new(task, kept))
+        let (sender, output) = oneshot();
+        let task = child.try_spawn(SendOutput { future, sender: Some(sender) }).map_err(|_| PortalError::Closed)?;
+        Ok(PortalTask::new(task, output))
     }
 
     /// Starts a task in the tree, and blocks the calling thread until the task says that it is ready; returns what it
@@ -321,25 +322,25 @@ impl Portal {
         F: Future<Output = T> + Send + 'static,
     {
         let nursery = self.nursery()?.clone();
-        let kept = Kept::default();
-        let keep = kept.clone();
-        let start =
-            async move { nursery.start_task(move |status| Keeping { future: child(status), kept: keep }).await };
+        let (sender, mut output) = oneshot();
+        let start = async move {
+            nursery.start_task(move |status| SendOutput { future: child(status), sender: Some(sender) }).await
+        };
         let error = match self.call_guarded(start) {
-            Ok(Ok(Ok((value, task)))) => return Ok((value, PortalTask::new(task, kept))),
+            Ok(Ok(Ok((value, task)))) => return Ok((value, PortalTask::new(task, output))),
             Ok(Ok(Err(_))) => PortalError::Closed,
             Ok(Err(payload)) => {
                 // It has returned, and then a finalizer of it has panicked: the destructor of its value may, too.
-                catch_drop(kept.take());
+                catch_drop(output.try_recv());
                 panic::resume_unwind(payload)
             }
             // The caller's part in the tree was cut off. The task itself may have gone on, in a shield, to its end.
             Err(error @ PortalError::Cancelled(_)) => error,
             Err(error) => return Err(PortalStartError::Portal(error)),
         };
-        Err(match kept.take() {
-            Some(value) => PortalStartError::NotReady(value),
-            None => PortalStartError::Portal(error),
+        Err(match output.try_recv() {
+            Ok(value) => PortalStartError::NotReady(value),
+            Err(_) => PortalStartError::Portal(error),
         })
     }
 
@@ -424,21 +425,24 @@ impl fmt::Debug for PortalHost {
 }
 
 pin_project! {
-    /// A child that leaves its value in a place of its own, whatever it is: also where nobody has got its handle.
-    struct Keeping<F, T> {
+    /// A child that sends its value past its nursery, whatever it is: also where nobody has got its handle. A value that
+    /// nobody wants any more is dropped here, in the child.
+    struct SendOutput<F, T> {
         #[pin]
         future: F,
-        kept: Kept<T>,
+        sender: Option<OneshotSender<T>>,
     }
 }
 
-impl<F: Future<Output = T>, T> Future for Keeping<F, T> {
+impl<F: Future<Output = T>, T> Future for SendOutput<F, T> {
     type Output = Result<(), JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         this.future.poll(cx).map(|value| {
-            this.kept.put(value);
+            if let Some(sender) = this.sender.take() {
+                drop(sender.send(value));
+            }
             Ok(())
         })
     }

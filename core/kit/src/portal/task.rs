@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 
+use foster_channel::OneshotReceiver;
 use foster_core::Task;
 use foster_core::error::JoinError;
 use foster_core::nursery::TaskStatus;
@@ -16,12 +16,12 @@ use foster_core::thread::block_on;
 /// Dropping it does nothing.
 pub struct PortalTask<T> {
     task: Task<()>,
-    kept: Kept<T>,
+    output: OneshotReceiver<T>,
 }
 
 impl<T> PortalTask<T> {
-    pub(super) fn new(task: Task<()>, kept: Kept<T>) -> Self {
-        PortalTask { task, kept }
+    pub(super) fn new(task: Task<()>, output: OneshotReceiver<T>) -> Self {
+        PortalTask { task, output }
     }
 
     /// Blocks the calling thread until the task has ended, and returns its value.
@@ -35,11 +35,11 @@ impl<T> PortalTask<T> {
     ///
     /// In a task, or in other code of a tree.
     #[track_caller]
-    pub fn join(self) -> Result<T, PortalError> {
+    pub fn join(mut self) -> Result<T, PortalError> {
         join(self.task)?;
-        match self.kept.take() {
-            Some(value) => Ok(value),
-            None => unreachable!("a task that has ended well has left its value"),
+        match self.output.try_recv() {
+            Ok(value) => Ok(value),
+            Err(_) => unreachable!("a task that has ended well has sent its value"),
         }
     }
 
@@ -77,31 +77,6 @@ pub(super) fn join<T>(mut task: Task<T>) -> Result<T, PortalError> {
         JoinError::Panicked => PortalError::Panicked,
         _ => PortalError::Cancelled(task.reason()),
     })
-}
-
-/// Where a task leaves its value.
-pub(super) struct Kept<T>(Arc<Mutex<Option<T>>>);
-
-impl<T> Kept<T> {
-    pub(super) fn put(&self, value: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-    }
-
-    pub(super) fn take(&self) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Kept(Arc::default())
-    }
-}
-
-impl<T> Clone for Kept<T> {
-    fn clone(&self) -> Self {
-        Kept(self.0.clone())
-    }
 }
 
 /// A portal has no value to give.

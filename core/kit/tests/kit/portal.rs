@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use foster::nursery::Started;
 use foster::portal::{Portal, PortalError, PortalHost, PortalStartError, portal};
+use foster::sync::Event;
 use foster::{Nursery, defer, nursery, shield, sleep, sleep_forever, to_thread};
 
 fn ms(ms: u64) -> Duration {
@@ -157,4 +158,24 @@ fn the_panic_of_a_finalizer_meets_no_value_of_its_task() {
         });
         std::mem::forget(started);
     });
+}
+
+/// L32: a value that nobody wants any more is dropped in its task, whose panic that of its destructor is.
+#[test]
+fn a_value_that_nobody_wants_is_dropped_in_its_task() {
+    let run = |host: PortalHost| foster_sim::Builder::new(1).real_threads(Duration::from_secs(60)).run(host);
+    let bomb = Bomb(Arc::default());
+    let gone = Arc::new(Event::new());
+    let wait = gone.clone();
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        portal(run, |portal| {
+            let task = portal.spawn(async move {
+                wait.wait().await;
+                bomb
+            });
+            drop(task.unwrap());
+            gone.set();
+        });
+    }));
+    assert_eq!(ended.unwrap_err().downcast_ref(), Some(&"bomb"));
 }
