@@ -23,7 +23,7 @@ impl Dice {
         self.next() % n
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
@@ -44,7 +44,7 @@ pub(crate) fn generate(seed: u64) -> Program {
     maker.left = 4 + maker.dice.below(26) as i64;
     let ops = maker.ops(0);
     let deadline = Duration::from_micros(if finite { 30_000_000 } else { 1000 + maker.dice.below(39_000) });
-    Program { seed, ops, deadline, finite }
+    Program { seed, ops, deadline, finite, waits: false }
 }
 
 struct Maker {

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::channel::{Receiver, Sender};
-use foster::{CancelScope, LocalNursery, Nursery, combine, is_cancelled};
+use foster::{CancelScope, LocalNursery, Nursery, is_cancelled};
 
 use super::foreign::{self, Boxed};
 use super::handover::{How, deliver, handover};
-use super::program::{Kind, Op, Ops, Place};
-use super::watch::{Seen, Sort, seen};
+use super::program::{Kind, Op, Ops};
+use super::quiet::FAR;
+use super::watch::{Seen, Sort, now, seen};
 use super::world::{Item, Request, Target, World, stamp};
 
 /// The error of programs.
@@ -22,16 +23,18 @@ pub(crate) struct Oops;
 /// The payload of panics that programs throw on purpose.
 pub(crate) struct OnPurpose;
 
-type End = Result<(), Oops>;
+pub(crate) type End = Result<(), Oops>;
 
 /// Where code stands: what it shares, and the scopes whose requests reach it.
 #[derive(Clone)]
 pub(crate) struct At {
     pub(crate) world: Arc<World>,
     pub(crate) requests: Vec<Request>,
+    /// It may be left unpolled, so that nothing can be said of when it ends.
+    pub(crate) held: bool,
 }
 
-fn micros(us: u32) -> Duration {
+pub(crate) fn micros(us: u32) -> Duration {
     Duration::from_micros(us.into())
 }
 
@@ -92,7 +95,7 @@ impl At {
         let world = &self.world;
         match kind {
             Kind::Sleep(us) => {
-                let limit = foster::deadline();
+                let (limit, begun) = (foster::deadline(), now());
                 // It is due later than `due`, and no deadline is moved here. One that has passed is that of a request,
                 // which may be on its way to this code.
                 let now = foster::Instant::now();
@@ -102,6 +105,7 @@ impl At {
                     seen(Seen::SleepsToBeCut);
                 }
                 self.op("sleep", foster::sleep(micros(us))).await;
+                self.has_ended("a sleep", begun, us);
                 if is_cut {
                     world.fault(Sort::SleptOn, "a sleep has ended that was due after the deadline of its code");
                 }
@@ -323,8 +327,18 @@ impl At {
                 };
                 foster::local_nursery(open).await
             }
-            Kind::MoveOnAfter(us) => cut(foster::move_on_after(micros(us), part(0)).await),
-            Kind::FailAfter(us) => cut(foster::fail_after(micros(us), part(0)).await.ok()),
+            Kind::MoveOnAfter(us) => {
+                let begun = now();
+                let end = foster::move_on_after(micros(us), part(0)).await;
+                self.limit_has_ended(op, begun, us);
+                cut(end)
+            }
+            Kind::FailAfter(us) => {
+                let begun = now();
+                let end = foster::fail_after(micros(us), part(0)).await.ok();
+                self.limit_has_ended(op, begun, us);
+                cut(end)
+            }
             Kind::Scope { slot, early } => {
                 let mut scope = CancelScope::new();
                 let target = Target { handle: scope.handle(), request: Request::default() };
@@ -338,13 +352,19 @@ impl At {
             }
             Kind::Shield(us) => {
                 // Nothing that was asked of the scopes around reaches what is inside.
-                let inside = At { world: world.clone(), requests: Vec::new() };
-                let scope = CancelScope::new().deadline_after(micros(us)).shielded();
+                let inside = At { requests: Vec::new(), ..self.clone() };
+                let mut scope = CancelScope::new().deadline_after(micros(us)).shielded();
+                if us == FAR {
+                    world.ends_when_told(scope.handle());
+                }
                 cut(scope.run(run(&inside, &op.parts[0])).await.ok())
             }
             Kind::Graceful { deadline, grace } => {
-                let inside = At { world: world.clone(), requests: Vec::new() };
-                let scope = CancelScope::new().deadline_after(micros(deadline)).grace(micros(grace));
+                let inside = At { requests: Vec::new(), ..self.clone() };
+                let mut scope = CancelScope::new().deadline_after(micros(deadline)).grace(micros(grace));
+                if deadline == FAR {
+                    world.ends_when_told(scope.handle());
+                }
                 cut(scope.run(foster::graceful(run(&inside, &op.parts[0]))).await.ok())
             }
             Kind::Bracket(budget) => {
@@ -371,14 +391,7 @@ impl At {
                 end
             }
             Kind::Group => foreign::group(all()).await.into_iter().collect(),
-            Kind::Held { finish } => {
-                let mut held = part(0);
-                if let Some(end) = foreign::poll_once(&mut held).await {
-                    return end;
-                }
-                part(1).await?;
-                if finish { held.await } else { Ok(()) }
-            }
+            Kind::Held { finish } => self.held(op, finish).await,
             Kind::Unpolled { place, finish } => self.unpolled(op, place, finish).await,
             Kind::Join => {
                 let (first, second) = foster::combine::join((part(0), part(1))).await;
@@ -399,7 +412,7 @@ impl At {
 
     /// Returns the body of a finalizer. The requests of the scopes around do not reach it.
     fn finalizer(&self, op: &Op, part: usize) -> impl FnOnce(Arc<AtomicUsize>) -> Boxed<()> + Send + use<> {
-        let inside = At { world: self.world.clone(), requests: Vec::new() };
+        let inside = At { requests: Vec::new(), ..self.clone() };
         let ops = op.parts.get(part).cloned().unwrap_or_default();
         move |begun| {
             Box::pin(async move {
@@ -409,36 +422,10 @@ impl At {
             })
         }
     }
-
-    /// Holds something that has its place in the tree and was never polled, while other operations run.
-    async fn unpolled(&self, op: &Op, place: Place, finish: bool) -> End {
-        let part = |n: usize| run(self, op.parts.get(n).unwrap_or(&Ops::default()));
-        match place {
-            Place::RunHere => {
-                let held = Box::pin(CancelScope::new().run_here(part(0)));
-                part(1).await?;
-                if finish { cut(held.await.ok()) } else { Ok(()) }
-            }
-            Place::AsCompleted => {
-                let mut held = foster::combine::as_completed([part(0)]);
-                part(1).await?;
-                if finish { held.next().await.unwrap_or(Ok(())) } else { Ok(()) }
-            }
-            Place::Produce => {
-                let inside = part(0);
-                let mut held = Box::pin(foster::combine::produce(|mut out: combine::Emitter<End>| async move {
-                    let end = inside.await;
-                    out.emit(end).await;
-                }));
-                part(1).await?;
-                if finish { held.next().await.unwrap_or(Ok(())) } else { Ok(()) }
-            }
-        }
-    }
 }
 
 /// The end of a scope, which is none if it was cancelled.
-fn cut(end: Option<End>) -> End {
+pub(crate) fn cut(end: Option<End>) -> End {
     end.unwrap_or_else(|| {
         seen(Seen::CancelledScopes);
         Ok(())

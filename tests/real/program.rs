@@ -136,19 +136,60 @@ pub(crate) struct Program {
     pub(crate) deadline: Duration,
     /// Whether it ends by itself within [`Program::bound`], long before the deadline.
     pub(crate) finite: bool,
+    /// Whether it comes to wait, for what is an hour away: the deadline, too. It ends when it is told to.
+    pub(crate) waits: bool,
 }
 
 impl Program {
     /// When it has to have ended, apart from what the host is late.
     pub(crate) fn bound(&self) -> Duration {
+        if self.waits {
+            return WAITING + 4 * self.computing();
+        }
         let all = Duration::from_micros(time(&self.ops));
         if self.finite { all } else { self.deadline + all.min(Duration::from_secs(1)) }
     }
+
+    /// No less than it computes without waiting, a loop without end counted once.
+    pub(crate) fn computing(&self) -> Duration {
+        Duration::from_micros(computing(&self.ops))
+    }
+}
+
+/// No less than a program waits until it is told to end.
+const WAITING: Duration = Duration::from_secs(15);
+
+/// Whether code of these operations ends as soon as it is cancelled, apart from what it computes: it shields nothing,
+/// cleans nothing up, waits for no thread and holds nothing that is not polled.
+pub(crate) fn are_interruptible(parts: &[Ops]) -> bool {
+    parts.iter().flat_map(|ops| ops.iter()).all(|op| {
+        let has_shield = |how: &[How]| how.contains(&How::Shield);
+        let is_not = match op.kind {
+            Kind::Thread(_) | Kind::Shield(_) | Kind::Graceful { .. } | Kind::Bracket(_) | Kind::Defer(_) => true,
+            Kind::Held { .. } | Kind::Unpolled { .. } => true,
+            Kind::RecvThrough(_, how) | Kind::Deliver { how, .. } => has_shield(&[how]),
+            Kind::Handover { how, .. } => has_shield(&how),
+            _ => false,
+        };
+        !is_not && are_interruptible(&op.parts)
+    })
 }
 
 /// No less than the operations take, if all timers fire on time.
 fn time(ops: &Ops) -> u64 {
     ops.iter().map(|op| op.time()).sum()
+}
+
+fn computing(ops: &Ops) -> u64 {
+    let of = |op: &Op| {
+        let inside: u64 = op.parts.iter().map(computing).sum();
+        match op.kind {
+            Kind::Compute(us) => us.into(),
+            Kind::Repeat(times) => inside * u64::from(times),
+            _ => inside,
+        }
+    };
+    ops.iter().map(of).sum()
 }
 
 impl Op {
@@ -162,7 +203,7 @@ impl Op {
             Kind::Sleep(us) | Kind::Compute(us) | Kind::Thread(us) | Kind::Oneshot(us) => u64::from(us) + 1000,
             // They cut what is inside; its finalizers are counted inside.
             Kind::MoveOnAfter(us) | Kind::FailAfter(us) | Kind::Shield(us) => u64::from(us) + 1000 + inside,
-            Kind::Graceful { deadline, grace } => u64::from(deadline + grace) + 1000 + inside,
+            Kind::Graceful { deadline, grace } => u64::from(deadline) + u64::from(grace) + 1000 + inside,
             Kind::Bracket(budget) | Kind::Defer(budget) => u64::from(budget) + 1000 + inside,
             Kind::Pipe { items, pace, .. } => (u64::from(pace) + 1000) * u64::from(items),
             Kind::Handover { moment, .. } => u64::from(moment.after + moment.gap) + 5000,
@@ -177,7 +218,16 @@ impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
         print(&mut text, &self.ops, 1)?;
-        writeln!(f, "// seed {}{}", self.seed, if self.finite { "; ends by itself" } else { "" })?;
+        writeln!(
+            f,
+            "// seed {}{}",
+            self.seed,
+            match self {
+                Program { finite: true, .. } => "; ends by itself",
+                Program { waits: true, .. } => "; waits until it is cancelled",
+                _ => "",
+            }
+        )?;
         write!(f, "move_on_after({}, async {{\n{text}}})", us(self.deadline.as_micros() as u32))
     }
 }

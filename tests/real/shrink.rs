@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::hosts::Host;
 use super::program::{Op, Ops, Program};
-use super::watch::{Sort, run_all};
+use super::watch::{REPEATS, Sort, run_all};
 
 /// How many copies of a candidate run at once, and how often: only some schedules show the fault.
 const COPIES: usize = 12;
@@ -50,7 +50,8 @@ pub(crate) fn shrink(host: Host, program: &Arc<Program>, sort: Sort, limit: Dura
 
 fn fails(host: Host, program: &Arc<Program>, sort: Sort) -> bool {
     let copies = vec![program.clone(); COPIES];
-    (0..RUNS).any(|_| run_all(host, &copies).iter().any(|fault| fault.sort == sort))
+    let fails = |_| run_all(host, &copies).iter().any(|fault| fault.sort == sort);
+    if sort.is_timed() { (0..=REPEATS).all(fails) } else { (0..RUNS).any(fails) }
 }
 
 /// How many operations there are, those inside others included.

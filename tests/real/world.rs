@@ -8,6 +8,7 @@ use foster::ScopeHandle;
 use foster::channel::{self, BroadcastReceiver, BroadcastSender, Lag, Receiver, Sender, WatchReceiver, WatchSender};
 use foster::sync::{self, Condition, Event, RwLock, Semaphore};
 
+use super::late::Wait;
 use super::program::{LOCKS, SLOTS};
 use super::watch::Sort;
 
@@ -83,6 +84,10 @@ pub(crate) struct World {
     items: Mutex<Vec<usize>>,
     finalizers: Mutex<Vec<Begun>>,
     faults: Mutex<Vec<(Sort, String)>>,
+    /// What was late.
+    late: Mutex<Vec<Wait>>,
+    /// Scopes that end when they are told to.
+    until_told: Mutex<Vec<ScopeHandle>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -107,6 +112,8 @@ impl World {
             items: Mutex::default(),
             finalizers: Mutex::default(),
             faults: Mutex::default(),
+            late: Mutex::default(),
+            until_told: Mutex::default(),
         })
     }
 
@@ -116,6 +123,29 @@ impl World {
 
     pub(crate) fn take_faults(&self) -> Vec<(Sort, String)> {
         std::mem::take(&mut *lock(&self.faults))
+    }
+
+    /// Notes what was waited for, if it was late.
+    pub(crate) fn waited(&self, wait: Wait) {
+        if wait.is_late() {
+            lock(&self.late).push(wait);
+        }
+    }
+
+    pub(crate) fn take_late(&self) -> Vec<Wait> {
+        std::mem::take(&mut *lock(&self.late))
+    }
+
+    pub(crate) fn ends_when_told(&self, scope: ScopeHandle) {
+        lock(&self.until_told).push(scope);
+    }
+
+    /// Ends the scopes that wait for being told. Others may come after that.
+    pub(crate) fn tell(&self) {
+        let scopes = std::mem::take(&mut *lock(&self.until_told));
+        for scope in scopes {
+            scope.cancel("it has waited");
+        }
     }
 
     pub(crate) fn set_target(&self, slot: u8, target: Target) {
@@ -228,5 +258,6 @@ impl World {
             self.fault(Sort::Finalizer, format!("finalizers that did not run once, but so often: {wrong:?}"));
         }
         self.slots.iter().for_each(|slot| drop(lock(slot).take()));
+        drop(std::mem::take(&mut *lock(&self.until_told)));
     }
 }

@@ -17,6 +17,8 @@ use foster::{
 
 use super::on_host;
 use crate::hosts::HOSTS;
+#[cfg(target_os = "linux")]
+use crate::quiet::processor_time;
 
 /// Counts the polls of a future.
 async fn counted<F: Future>(polls: Arc<AtomicUsize>, future: F) -> F::Output {
@@ -65,16 +67,6 @@ fn programs_that_wait_are_hardly_polled() {
             assert!(polls <= 3 * needed, "{host:?}: {polls} polls of futures that needed {needed}");
         }
     });
-}
-
-/// The time of the processor that this process has used.
-#[cfg(target_os = "linux")]
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux has it");
-    // The name of the program comes before, and may have anything in it.
-    let fields = stat.rsplit(')').next().expect("there is a rest").split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
-    Duration::from_millis(ticks * 10)
 }
 
 /// A tree in which everything waits, after much has come and gone, uses no processor: no alarm, driver, root or reaper goes
@@ -128,9 +120,9 @@ fn a_tree_that_waits_uses_no_processor() {
                     // The least of some: other tests of this process may run.
                     let mut least = Duration::MAX;
                     for _ in 0..10 {
-                        let before = processor_time();
+                        let before = processor_time().expect("Linux says so");
                         sleep(Duration::from_millis(250)).await;
-                        least = least.min(processor_time() - before);
+                        least = least.min(processor_time().expect("Linux says so") - before);
                         if least <= Duration::from_millis(20) {
                             break;
                         }
