@@ -84,25 +84,26 @@ impl Future for Quiescent {
             self.start = None;
         }
         let cushion = self.cushion;
+        // L36: cloned and dropped while the simulation is not locked.
         let waker = context.waker().clone();
-        let replaced = match &self.place {
+        let before = match &self.place {
             Some((sim, ticket)) => match sim.lock().waiters.get_mut(&(cushion, *ticket)) {
                 // The simulation took it out: everything was quiet.
                 None => return Poll::Ready(()),
-                Some(place) => std::mem::replace(place, waker),
+                Some(place) => Some(std::mem::replace(place, waker)),
             },
             None => {
                 let sim = Sim::current("wait_all_tasks_blocked");
                 let mut state = sim.lock();
                 state.tickets += 1;
                 let ticket = state.tickets;
-                state.waiters.insert((cushion, ticket), waker.clone());
+                let before = state.waiters.insert((cushion, ticket), waker);
                 drop(state);
                 self.place = Some((sim, ticket));
-                waker
+                before
             }
         };
-        drop(replaced);
+        drop(before);
         Poll::Pending
     }
 }

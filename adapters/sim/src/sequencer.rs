@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use foster::checkpoint_if_cancelled;
 use foster::future::CheckpointIfCancelled;
+use foster::leaf::wake_all;
 
 /// Brings parts of several tasks into a fixed order, so that a test shows one interleaving and no other.
 ///
@@ -130,7 +131,7 @@ impl Drop for WaitForTurn {
             state.broken = true;
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
-            waiting.into_values().for_each(Waker::wake);
+            wake_all(waiting.into_values());
         }
     }
 }
@@ -148,7 +149,7 @@ impl Drop for Turn {
         state.current = self.slot + 1;
         let next = state.waiting.remove(&(self.slot + 1));
         drop(state);
-        next.into_iter().for_each(Waker::wake);
+        wake_all(next);
     }
 }
 

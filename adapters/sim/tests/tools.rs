@@ -3,8 +3,10 @@
 mod support;
 
 use std::panic::catch_unwind;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster_sim::{
@@ -156,6 +158,33 @@ fn a_sequencer_orders_its_slots() {
         );
         assert_eq!(log.lines().concat(), "0123456789");
     }
+}
+
+/// Wakes by panicking.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("boom");
+    }
+}
+
+/// L36.
+#[test]
+fn a_waker_that_panics_does_not_unwind_out_of_a_sequencer() {
+    let waker = Waker::from(Arc::new(Bomb));
+    let mut cx = Context::from_waker(&waker);
+    let sequencer = Sequencer::new();
+    let mut turns = [0, 1, 3].map(|slot| sequencer.turn(slot));
+    let [Poll::Ready(Ok(first)), Poll::Pending, Poll::Pending] =
+        turns.each_mut().map(|turn| Pin::new(turn).poll(&mut cx))
+    else {
+        panic!("only the first slot may be entered")
+    };
+    drop(first);
+    let [_, second, last] = turns;
+    drop(second);
+    drop(last);
 }
 
 /// B274.

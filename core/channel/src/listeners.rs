@@ -5,6 +5,9 @@
 //! whose code is cancelled are skipped, and do not check (law L14); one that was woken before it was cancelled still
 //! may. That the condition cannot hold any more, as when the channel is closed, is told to cancelled code only if it was
 //! woken for that.
+//!
+//! They are not a queue of foster's `sync`: a condition of the channel and the list of its listeners change under one lock,
+//! that of the channel, so nobody misses a change.
 
 use std::task::Context;
 

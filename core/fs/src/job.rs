@@ -98,6 +98,9 @@ impl fmt::Debug for Job {
 const OWNER: u64 = 0;
 
 /// Whether a job has ended, and who waits for it without being its owner.
+///
+/// It is not foster's `sync::Event`: that is waited for by a future, which leaves the queue when it is dropped, and
+/// `poll_read` has none.
 #[derive(Default)]
 pub(crate) struct Completion(Mutex<CompletionState>);
 

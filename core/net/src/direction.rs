@@ -211,34 +211,34 @@ fn busy() -> io::Error {
 }
 
 /// So many wakers are kept at first. More of them may be those that have lost interest: all are woken, and those who
-/// still wait come again. If they have filled the list up again before the host has woken them, it may become twice as
-/// long; so they cannot drive one another out for ever.
+/// still wait come again. If they have filled the set up again before the host has woken them, it may become twice as
+/// large; so they cannot drive one another out for ever.
 const MANY: usize = 64;
-/// So long it may become.
-const LONGEST: usize = 1 << 16;
+/// So large it may become.
+const LARGEST: usize = 1 << 16;
 
 /// The wakers of those who wait in a shared way.
 #[derive(Debug, Default)]
 struct Waiters {
-    list: Mutex<WaiterList>,
+    set: Mutex<WakerSet>,
 }
 
 #[derive(Debug)]
-struct WaiterList {
+struct WakerSet {
     wakers: Vec<Waker>,
     /// How many are kept.
     most: usize,
 }
 
-impl Default for WaiterList {
+impl Default for WakerSet {
     fn default() -> Self {
-        WaiterList { wakers: Vec::new(), most: MANY }
+        WakerSet { wakers: Vec::new(), most: MANY }
     }
 }
 
 impl Waiters {
-    fn lock(&self) -> MutexGuard<'_, WaiterList> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, WakerSet> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Vec<Waker> {
@@ -254,27 +254,27 @@ impl Waiters {
     fn add(&self, waker: &Waker) -> bool {
         // L36: a waker is cloned, called and dropped with the lock released.
         let added = waker.clone();
-        let mut list = self.lock();
-        if list.wakers.iter().any(|other| other.will_wake(waker)) {
-            drop(list);
+        let mut set = self.lock();
+        if set.wakers.iter().any(|other| other.will_wake(waker)) {
+            drop(set);
             return false;
         }
         let mut others = Vec::new();
-        if list.wakers.len() >= list.most {
-            list.most = LONGEST.min(2 * list.most);
-            others = std::mem::take(&mut list.wakers);
+        if set.wakers.len() >= set.most {
+            set.most = LARGEST.min(2 * set.most);
+            others = std::mem::take(&mut set.wakers);
         }
-        list.wakers.push(added);
-        drop(list);
+        set.wakers.push(added);
+        drop(set);
         wake_all(others);
         true
     }
 
     fn remove(&self, waker: &Waker) {
-        let mut list = self.lock();
-        let at = list.wakers.iter().position(|other| other.will_wake(waker));
-        let removed = at.map(|at| list.wakers.swap_remove(at));
-        drop(list);
+        let mut set = self.lock();
+        let at = set.wakers.iter().position(|other| other.will_wake(waker));
+        let removed = at.map(|at| set.wakers.swap_remove(at));
+        drop(set);
         drop(removed);
     }
 
@@ -414,10 +414,10 @@ mod tests {
         waiters.wake_by_ref();
         assert!(waiters.is_empty());
         assert_eq!(waiters.lock().most, MANY);
-        *waiters.lock() = WaiterList { wakers: vec![counter().1; LONGEST], most: LONGEST };
+        *waiters.lock() = WakerSet { wakers: vec![counter().1; LARGEST], most: LARGEST };
         assert!(direction.poll_shared(&mut Context::from_waker(&counter().1), pending).is_pending());
         assert_eq!(waiters.lock().wakers.len(), 1);
-        assert_eq!(waiters.lock().most, LONGEST);
+        assert_eq!(waiters.lock().most, LARGEST);
     }
 
     /// However many wait, they come to rest: each is woken now and then as others come, and not for ever.

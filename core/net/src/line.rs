@@ -11,6 +11,9 @@
 //!
 //! Code that is cancelled may stay for long, beside a shield, and need not be polled: it is passed over, as the waiters of a
 //! lock are. If it was woken before, it wakes the next one in that poll, or when it is dropped.
+//!
+//! It is not foster's `sync::Mutex`: nothing is handed over here, since the first one polls the host; and who is passed over
+//! may come back to its place.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

@@ -210,7 +210,8 @@ impl From<CallError> for io::Error {
     }
 }
 
-/// The calls of a job that have not ended.
+/// The calls of a job that have not ended. It polls all of them whenever it is polled, and not those alone that were woken, as
+/// a [`ReadyQueue`](crate::leaf::ReadyQueue) would: there is mostly one.
 #[derive(Default)]
 pub(super) struct CallQueue(Mutex<CallQueueState>);
 

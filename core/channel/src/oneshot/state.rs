@@ -11,7 +11,8 @@
 //!    `leave`
 //!
 //! An end that has to wait leaves its waiter here. The other end takes it out in the step that ends the wait, and notes
-//! whether the code that waits was cancelled by then: such code is not woken, and does not see what came (law L14).
+//! whether the code that waits was cancelled by then: such code is not woken, and does not see what came (law L14). Both
+//! ends may wait at the same time: the sender waits until nobody wants the value any more.
 //!
 //! Invariant 1: the state has one reference for each end, and no other.
 //! Invariant 2: while the sender is there, the stage is Over only if the receiver was closed or is gone.

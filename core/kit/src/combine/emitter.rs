@@ -142,6 +142,8 @@ impl<T> fmt::Debug for Emit<'_, T> {
 }
 
 /// Where an item changes hands. No waker is called, and nothing of the user's dropped, below its lock.
+///
+/// It is a rendezvous that repeats, and no channel: an `emit` returns when the consumer asks for the item after its own.
 pub(super) struct Slot<T>(Mutex<State<T>>);
 
 struct State<T> {
