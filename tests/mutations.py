@@ -38,7 +38,7 @@ from mutants import MUTANTS
 QUICK = [
     ("untested", [], {}), ("resting", [], {}), ("turns", [], {}), ("wakers", [], {}), ("forgotten", [], {}), ("seeing", [], {}),
     ("blame", [], {}), ("timers", [], {}), *[(f"foster_{crate}", [], {}) for crate in ["core", "cell", "channel"]], ("leaks", [], {}), ("sim", [], {"FOSTER_SEEDS": "20"}), ("late", [], {"FOSTER_SEEDS": "10"}),
-    ("running", [], {}), ("two_runtimes", [], {}), ("model", [], {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}),
+    ("running", [], {}), ("two_runtimes", [], {}), ("model", ["--skip", "_says_on_"], {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}),
     ("installed", [], {"FOSTER_LIMIT": "10"}), ("scale", [], {}),
 ]
 KIT = [("counted", [], {}), ("kit", [], {})]
