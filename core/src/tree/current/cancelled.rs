@@ -1,12 +1,13 @@
 //! The view that code has of the scopes that it is in: whether it has to stop (L9).
 //!
-//! Every operation of foster asks in each of its polls until it has started (`Gate`), so the case in which nothing is going on costs one load of
-//! one flag word: `is_clear`. Only the thread's own stack is looked at, and nothing is locked.
+//! Every operation of foster asks in each of its polls until it has started (`Gate`), so the case in which nothing is going
+//! on costs one load of one flag word: `is_clear`. Only the thread's own stack is looked at, and nothing is locked.
 
 use crate::Instant;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED};
 use crate::tree::frames::{CurrentFrame, NodeOrParts, node, node_of, node_or_default, node_or_parts, with_current};
+use crate::tree::node::NodeRef;
 
 /// Returns whether nobody watches, and no request nor deadline is anywhere near: the answer is "not cancelled" then,
 /// without a look further out. False in an inline scope, which has no flags, and outside of any tree.
@@ -31,6 +32,11 @@ pub(crate) fn is_cancelled() -> bool {
 /// Does the rest of `is_cancelled`. The deadlines of inline scopes are compared with the clock here.
 pub(crate) fn is_cancelled_slowly() -> bool {
     with_current(|top| {
+        // The flags of the nearest node tell of all that is further out.
+        let has_deadline = top.is_some_and(|top| top.value().has_deadline);
+        if !has_deadline && node(top).is_some_and(|node| !node.flagged(CANCELLED | TIMED)) {
+            return false;
+        }
         let (mut over, mut now) = (false, None);
         for scope in that_count(top) {
             let kept = match scope {
