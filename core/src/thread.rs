@@ -1,4 +1,6 @@
-//! Blocking work on threads. A job is a shielded scope inside the scope that awaits it, which cannot end before it.
+//! Blocking work on threads. A job of [`to_thread`] has a shielded scope inside the scope that awaits it, which cannot end
+//! before the job. One of [`to_thread_abandon`] has none: it is left behind when its caller is cancelled. Each job holds a permit
+//! of a limiter, and lends it to others while it calls back.
 //!
 //! ```text
 //!   caller     ──── to_thread(f) ───────────────────▶ the result
@@ -10,6 +12,9 @@
 //!   calls back ──── to_thread(f) ─── polls g ───────▶ the result
 //!   thread             └─ f ─ from_thread(g) waits ┘
 //! ```
+//!
+//! In reading order: `job_handle.rs` (what the job and the code that awaits it share), `job_future.rs`, `permit_request.rs`,
+//! `calls.rs` (the way back).
 //!
 //! A value that several jobs use, one after the other, is an [`Unblock`].
 //!

@@ -56,6 +56,13 @@
 //! | leaked | abandoned, but the future is not gone: it was forgotten, or has escaped from the scope around |
 //! | orphan, reaper | an abandoned scope with something left to finish; the job that drives it then |
 //! | park | to stay Pending for ever, because the code around is cancelled and must not go on |
+//! | claim, given | code that waits is chosen for something, which is noted on its scope (L14) |
+//! | skipped | a waiter that is left out because its code is cancelled |
+//! | delay | an inner scope that still has to end delays the drop of the cancelled code around it (L15) |
+//! | passed over, undriven | such a scope was woken, and the poll of the code around did not poll it (L16); so often that nobody drives it |
+//! | late | opened while a request was marking others |
+//! | escaped | a future that is polled outside of the scope in which it was opened |
+//! | bare | without anything inside, and without a handle |
 //! | inline, promote | a scope without a node, in its first poll; to give it one |
 //! | shut down | to close all scopes at once, because their host is gone |
 //!
@@ -64,20 +71,26 @@
 //! They are cited in the code as `Invariant n`.
 //!
 //! 1. A thread locks one node at a time, and under a lock only plain data is moved (L36). So there is no lock order
-//!    among nodes. Below a node one of three others may be locked: the queue of timers, the counts of what was cut off, and the
-//!    word of a `start` (`nursery/start.rs`). Above it that which lets one thread at a time mark (`timers.rs`: `marking`), which is
-//!    also above the queue of timers. All other locks are taken alone. The one exception
-//!    is a child of `start` that moves to another nursery: the target, the old parent and the child are locked
-//!    together, in this order (`nursery/start.rs`, `Route::take`), and then each scope below the child, under the lock
-//!    of its parent (`NodeRef::inherit_anew`). No handle to the old parent exists, so it is never a target itself, and
-//!    no thread locks them the other way round.
+//!    among nodes. Other locks are taken alone, but for these, each below the one to the left of it:
+//!
+//!    ```text
+//!    marking ──▶ node ──▶ queue of timers              `marking`, `queue`: timers.rs
+//!                node ──▶ cut_off                      what a shut-down has cut off: shared.rs
+//!                node ──▶ the host's clock             a call of the adapter, which calls nothing of foster's (R5)
+//!    incoming ──▶ node, pending, route                 one after the other: a spawn into a local nursery
+//!    target ──▶ interim nursery ──▶ child ──▶ waiting  the one exception: nursery/start.rs, `Route::take`
+//!    parent ──▶ child                                  after that: `NodeRef::inherit_anew`
+//!    ```
+//!
+//!    The exception is a child of `start` that moves to another nursery. No handle to its interim nursery exists, so that is
+//!    never a target itself, and no thread locks these nodes the other way round.
 //! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the cancel
 //!    state and the flags it starts with are read under the same lock. A request marks a node under that lock, then
 //!    reads its children. So a scope that comes while a request goes down is either visited by it, or starts with
 //!    what it has set.
 //! 3. Only the driver moves a scope's life forward, apart from `shut_down`; and there is one at a time: see
 //!    [`drive::Driver`].
-//! 4. The requests that reach a scope only ever become more or more urgent; flags are never cleared. So a request may
+//! 4. The requests that reach a scope only ever become more, and more urgent; flags are never cleared. So a request may
 //!    be propagated by several threads at once and in any order, and a flag that was read as set may be acted upon
 //!    without a lock. (The one place where the inherited part is set anew is the move of a `start`: see
 //!    `NodeRef::inherit_anew`.)

@@ -260,7 +260,7 @@ fn look_up(mut take: impl FnMut(&Binding) -> bool) {
     if !VALUED.load(Ordering::Relaxed) {
         return;
     }
-    let mut next = current::innermost();
+    let mut next = current::innermost_node();
     let mut left_task = false;
     while let Some(node) = next {
         let state = node.lock();

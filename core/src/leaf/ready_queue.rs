@@ -116,6 +116,7 @@ impl ReadyQueue {
             drop(queue);
             return waking::wake(|| driver.wake());
         }
+        // It was taken out at the beginning of the turn, so none is dropped here.
         queue.driver = Some(driver);
     }
 

@@ -106,7 +106,7 @@ impl Waiter {
     #[must_use]
     pub fn is_in_scope(&self) -> bool {
         match self.code.scope() {
-            Some(scope) => current::is_inside(scope),
+            Some(scope) => current::is_innermost(scope),
             None => current::depth() == 0,
         }
     }

@@ -26,7 +26,7 @@ use crate::sync::Semaphore;
 use crate::tree::children::Role;
 use crate::tree::node::NodeRef;
 use child::{AnyBox, Holds};
-use shared::Shared;
+use shared::LocalShared;
 
 pub use child::{SendBox, UnsendBox};
 
@@ -37,7 +37,7 @@ pub type UnsendNursery<'env, E = Infallible> = Nursery<E, Local<E, UnsendBox<'en
 /// The kind of a nursery whose children take turns in one task; `B` says whether they have to be `Send`. Use it under
 /// the names [`LocalNursery`](crate::LocalNursery) and [`UnsendNursery`].
 pub struct Local<E, B> {
-    shared: Arc<Shared<E, B>>,
+    shared: Arc<LocalShared<E, B>>,
 }
 
 impl<E, B> Clone for Local<E, B> {
@@ -52,7 +52,7 @@ impl<E, B> NurseryKind for Local<E, B> {
     }
 }
 
-impl<E, B> HasErrors<E> for Arc<Shared<E, B>> {
+impl<E, B> HasErrors<E> for Arc<LocalShared<E, B>> {
     fn errors(&self) -> &NurseryErrors<E> {
         &self.errors
     }

@@ -5,6 +5,14 @@
 //!   child         └── set up ── status.started(v) ── serve ──▶
 //!                 child of the caller │ child of the nursery
 //! ```
+//!
+//! 1. A [`PendingStart`] keeps the target open (L4).
+//! 2. The child is spawned into an interim nursery, which is a scope of the caller.
+//! 3. `started(v)` moves it (`Route::take`): the target, the interim nursery and the child are locked, and under these locks the
+//!    signal is stored for the caller.
+//! 4. The body of the interim nursery (`Start::finish`) waits for the signal, or for the child's end.
+//!
+//! A value that is declared before there is a child waits for it (`RouteState::Unknown`).
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -121,12 +129,13 @@ impl<E: ChildError> Nursery<E> {
     }
 }
 
-/// Subtle: neither the child's closure nor its future is held across an `await`, or it would be in here several times.
+/// Subtle: neither the child's closure nor its future is held across an `await`, or this future would have room for it several
+/// times.
 async fn start<V, T, E, R, C, F, O>(
     target: Nursery<E>,
     location: &'static Location<'static>,
     child: C,
-    keep: fn((V, Task<T>)) -> O,
+    into_output: fn((V, Task<T>)) -> O,
 ) -> Result<O, E>
 where
     V: Send + 'static,
@@ -155,7 +164,7 @@ where
         let task = spawn(&start, interim);
         start.finish(task).await
     });
-    started.await.map(keep)
+    started.await.map(into_output)
 }
 
 /// Spawns the child in the interim nursery, which is the caller's.
@@ -163,14 +172,14 @@ type Spawn<V, T, E> = Box<dyn FnOnce(&Start<V>, Nursery<E>) -> Task<T> + Send>;
 
 /// One call of `start`, of either kind of nursery.
 pub(crate) struct Start<V> {
-    shared: Arc<Shared<V>>,
+    shared: Arc<StartState<V>>,
 }
 
 impl<V> Start<V> {
     /// A start of a child for the nursery `target`.
     pub(crate) fn new(target: NodeRef, pending: PendingStart) -> Self {
         Start {
-            shared: Arc::new(Shared {
+            shared: Arc::new(StartState {
                 waiting: PlainMutex::new(Waiting { signal: None, waiter: None }),
                 route: PlainMutex::new(RouteState::Unknown { early: None }),
                 target,
@@ -184,8 +193,8 @@ impl<V> Start<V> {
         Started { shared: self.shared.clone() }
     }
 
-    /// The running code, which is the body of the interim nursery, is about to spawn the child, and to wait for its word:
-    /// from here on it may be given that. No lock may be held.
+    /// The running code, which is the body of the interim nursery, is about to spawn the child, and to wait for its
+    /// signal: from here on it may be given that. No lock may be held.
     pub(crate) fn wait_from_here(&self) {
         let waiter = Waiter::unpolled();
         self.shared.waiting.lock().waiter = Some(waiter);
@@ -216,7 +225,7 @@ impl<V> Start<V> {
         self.shared.started(&route, value);
     }
 
-    /// Waits for the child's word; the body of the interim nursery.
+    /// Waits for the child's signal; the body of the interim nursery.
     pub(crate) async fn finish<T, E: From<JoinError>>(self, mut task: Task<T>) -> Result<(V, Task<T>), E> {
         let signal = {
             let mut signal = pin!(self.shared.wait());
@@ -232,7 +241,7 @@ impl<V> Start<V> {
             Some(Signal::Ready(value)) => Ok((value, task)),
             Some(Signal::Closed) => Err(JoinError::NurseryClosed.into()),
             None => match task.wait().await {
-                // Its error, or its panic, is what comes out.
+                // The interim nursery has recorded that, and is cancelled: this body goes no further.
                 TaskStatus::Failed | TaskStatus::Panicked => match sleep_forever().await {},
                 _ => Err(JoinError::NotStarted.into()),
             },
@@ -245,14 +254,14 @@ impl<V> Start<V> {
 /// Dropped without saying so, the child is never ready, and `start` waits for its end.
 #[must_use = "call `started` when the child is ready; dropping this says that it never will be"]
 pub struct Started<V> {
-    shared: Arc<Shared<V>>,
+    shared: Arc<StartState<V>>,
 }
 
 impl<V> Started<V> {
     /// The child is ready: hands `value` to the caller of `start`, and moves the child into its nursery.
     ///
-    /// Ignored if that caller has been cancelled meanwhile, or the child or the nursery has ended; returns whether it
-    /// was heard. Called by the closure that makes the child's future, when there is no child yet, it returns `true`
+    /// Ignored if that caller has been cancelled meanwhile, or the child has ended. If the nursery has ended, `start` fails with
+    /// [`JoinError::NurseryClosed`]. Returns whether the child was moved. Called by the closure that makes the child's future, when there is no child yet, it returns `true`
     /// whatever comes: `start` returns this value, or fails, once the child is spawned.
     pub fn started(self, value: V) -> bool {
         let route = match &mut *self.shared.route.lock() {
@@ -273,7 +282,7 @@ impl<V> fmt::Debug for Started<V> {
     }
 }
 
-struct Shared<V> {
+struct StartState<V> {
     waiting: PlainMutex<Waiting<V>>,
     route: PlainMutex<RouteState<V>>,
     target: NodeRef,
@@ -330,16 +339,16 @@ enum Signal<V> {
     Closed,
 }
 
-impl<V> Shared<V> {
+impl<V> StartState<V> {
     /// Moves the child, and tells the caller of `start`; returns whether that heard it.
     fn started(&self, route: &Route, value: V) -> bool {
         let (mut ready, mut waiter) = (Some(Signal::Ready(value)), None);
         let moved = route.take(&self.target, || {
-            waiter = self.say(&mut ready);
+            waiter = self.store_signal(&mut ready);
             waiter.is_some()
         });
         if let Moved::NurseryClosed = moved {
-            waiter = self.say(&mut Some(Signal::Closed));
+            waiter = self.store_signal(&mut Some(Signal::Closed));
         }
         if let Some(waiter) = waiter {
             waiter.wake();
@@ -347,21 +356,21 @@ impl<V> Shared<V> {
         matches!(moved, Moved::Yes)
     }
 
-    /// Leaves the child's word where the caller finds it, and returns the caller, to be woken when no lock is held. None
+    /// Stores the child's signal where the caller finds it, and returns the caller, to be woken when no lock is held. None
     /// if it is cancelled, and so will not come for it (L14).
-    fn say(&self, word: &mut Option<Signal<V>>) -> Option<Waiter> {
+    fn store_signal(&self, signal: &mut Option<Signal<V>>) -> Option<Waiter> {
         let mut waiting = self.waiting.lock();
         if !waiting.waiter.as_ref()?.claim() {
             return None;
         }
-        waiting.signal = word.take();
+        waiting.signal = signal.take();
         waiting.waiter.take()
     }
 
     async fn wait(&self) -> Signal<V> {
         let mut gate = Gate::new("start: the child to be ready");
         poll_fn(|cx: &mut Context<'_>| {
-            // The word of the child is given, though it may come before this has begun to wait: it gets past the gate.
+            // The signal of the child is given, though it may come before this has begun to wait: it gets past the gate.
             let was_given = self.waiting.lock().signal.is_some();
             if !was_given && gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
@@ -412,12 +421,12 @@ struct Route {
 }
 
 impl Route {
-    /// Moves the child to `target`, if that is still wanted. `tell` tells the caller, and returns whether it hears that;
-    /// all locks are held then, so whoever hears it finds the child moved. A caller that is cancelled does not hear it
-    /// (`Shared::say`): so no child is moved out of an interim nursery that is cancelled.
+    /// Moves the child to `target`, if that is still wanted. `signal_caller` stores the signal, and returns whether the
+    /// caller will take it; all locks are held then, so it finds the child moved. A caller that is cancelled takes none
+    /// (`store_signal`): so no child is moved out of an interim nursery that is cancelled.
     ///
-    /// Its typed part finds out by looking at its parent.
-    fn take(&self, target: &NodeRef, tell: impl FnOnce() -> bool) -> Moved {
+    /// What ends the child (`finish_task`, `LocalChild::run`) goes by the parent that it has then.
+    fn take(&self, target: &NodeRef, signal_caller: impl FnOnce() -> bool) -> Moved {
         // Three nodes locked at once, as nowhere else: the child must not be in both tables, nor in none, and a child
         // that ends meanwhile leaves one of them. No handle to the interim nursery exists, so it is never a target: no
         // thread locks them the other way round.
@@ -432,7 +441,7 @@ impl Route {
         if child.life == Life::Closed {
             return Moved::TooLate;
         }
-        if !tell() {
+        if !signal_caller() {
             return Moved::CallerCancelled;
         }
         let entry = child.place.as_ref().and_then(|place| interim.children.remove(place.slot, &self.child));

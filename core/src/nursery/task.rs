@@ -261,7 +261,7 @@ impl<T> Task<T> {
     /// that ended a task has mostly cancelled this code, too; seen here, it would become a second error of the same
     /// nursery, or a panic in an `unwrap`.
     fn is_withheld(&self) -> bool {
-        current::is_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))
+        current::is_cancelled() && !current::innermost_node().is_some_and(|scope| self.node.ended_before(&scope))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Boxed, Count, Threads, begun, check, ended, tree};
 use crate::reason::Origin;
 use crate::runtime::root;
 use crate::sync::Event;
-use crate::thread::job_future::enter_thread;
+use crate::thread::job_future::enter_job_scope;
 use crate::tree::current;
 use crate::tree::node::Life;
 use crate::tree::scope_future::{Plain, ScopeFuture};
@@ -145,7 +145,7 @@ fn an_owned_body_is_driven_by_one_at_a_time() {
                     yield_now().await;
                     end.add();
                 };
-                let node = enter_thread(Origin::new("job", Location::caller()), Box::pin(body));
+                let node = enter_job_scope(Origin::new("job", Location::caller()), Box::pin(body));
                 ScopeFuture::<Ready<()>, _, _, _>::draining(node, (), Plain).await;
             })
         };

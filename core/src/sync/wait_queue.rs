@@ -1,7 +1,13 @@
 //! The wait queue: tasks wait in it, and are notified longest waiter first.
 //!
-//! Every primitive of [`sync`](crate::sync) is built on it. event-listener was the first candidate. It is not used,
-//! because
+//! Every primitive of [`sync`](crate::sync) is built on it. It is a `WaiterList` behind one mutex, allocated at the first wait.
+//! A primitive decides and queues under [`lock`](WaitQueue::lock); the guard collects the waiters that are to be woken, and
+//! wakes them when it has released the lock. `announce` and `lock_to_wait` serve a primitive whose state is an atomic
+//! (`wait_state.rs`: `AnnouncedWait`). The list itself, and the states of a waiter, are in `waiter_list.rs`.
+//!
+//! # Why not event-listener
+//!
+//! It was the first candidate. It is not used, because
 //!
 //! * it calls wakers while it holds the lock of its list, which law L36 forbids;
 //! * a waiter cannot be moved to another queue, so a notified [`Condition`](super::Condition) waiter could not queue
@@ -11,8 +17,6 @@
 //! * notified listeners count as listeners until they are polled, so statistics are not exact (B201);
 //! * each wait allocates, unless the listener lives on the stack of an async function, which a named future does not
 //!   have.
-//!
-//! The list itself, and the states of a waiter, are in `waiter_list.rs`.
 
 mod closed;
 mod wait_state;
@@ -34,8 +38,8 @@ pub(super) use wait_state::{AnnouncedWait, WaitState};
 
 /// A queue of waiting tasks; what locks, events and limiters are made of.
 ///
-/// Tasks [`park`](WaitQueue::park); somebody [`unpark`](WaitQueue::unpark)s as many as he likes, and exactly the ones
-/// that have waited longest go on. Unparking an empty queue does nothing: no wake-up is stored. A waiter whose code is
+/// Tasks [`park`](WaitQueue::park); [`unpark(n)`](WaitQueue::unpark) ends the waits of the `n` that have waited
+/// longest. Unparking an empty queue does nothing: no wake-up is stored. A waiter whose code is
 /// cancelled is skipped, as if it were not there.
 ///
 /// The queue knows nothing about *why* one waits. To build a primitive out of it, decide and queue in one step: either
@@ -329,7 +333,7 @@ impl<'a> WaitQueueGuard<'a> {
     /// `waiter` is [`Waiter::unpolled`], or [`Waiter::new`] inside `poll`: made before any lock is taken (law L36),
     /// that of the queue and your own around it.
     pub fn park(mut self, tag: usize, waiter: Waiter) -> Park<'a> {
-        let key = self.list.enqueue_or_break(tag, waiter, &mut self.wakes);
+        let key = self.list.enqueue_unless_closed(tag, waiter, &mut self.wakes);
         Park {
             state: ParkState::Queued { list: self.shared, key: Some(WaiterKey::new(key)) },
             gate: Gate::passed("wait queue"),
@@ -464,7 +468,7 @@ impl Future for Park<'_> {
             let waiter = Waiter::new(cx);
             let mut wakes = WakeList::default();
             let list = queue.shared();
-            let key = list.lock().enqueue_or_break(0, waiter, &mut wakes);
+            let key = list.lock().enqueue_unless_closed(0, waiter, &mut wakes);
             this.state = ParkState::Queued { list, key: Some(WaiterKey::new(key)) };
         }
         let ParkState::Queued { list, key } = &mut this.state else {

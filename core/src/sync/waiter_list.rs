@@ -13,7 +13,7 @@
 //! ```
 //!
 //! 1. notified: `WaiterList::notify_one`
-//! 2. the queue was closed: `WaiterList::close`; or the waiter joined a closed queue: `WaiterList::enqueue_or_break`
+//! 2. the queue was closed: `WaiterList::close`; or the waiter joined a closed queue: `WaiterList::enqueue_unless_closed`
 //! 3. moved to another list, where it goes on as Waiting: `requeue`
 //! 4. skipped, because its code is cancelled (law L14): `WaiterList::first`, `WaiterList::claim_first`,
 //!    `WaiterList::notify_at_least`
@@ -193,7 +193,7 @@ impl WaiterList {
         }
     }
 
-    /// Returns whether the longest waiter may be notified, and decides it, as [`Waiter::claim`] does. Skips it if not.
+    /// Claims the longest waiter, as [`Waiter::claim`] does: after `true` it has to be notified. Skips it if it may not be.
     ///
     /// After this, with nothing but the lock in between, [`notify_first`](WaiterList::notify_first) is to follow; or it
     /// goes on waiting.
@@ -245,7 +245,7 @@ impl WaiterList {
     }
 
     /// Adds a waiter at the end. In a closed queue it is woken at once, to find that out.
-    pub(super) fn enqueue_or_break(&mut self, tag: usize, waiter: Waiter, wakes: &mut WakeList) -> usize {
+    pub(super) fn enqueue_unless_closed(&mut self, tag: usize, waiter: Waiter, wakes: &mut WakeList) -> usize {
         if let Some(closed) = &self.closed {
             let state = if waiter.claim() { WaiterState::Closed(closed.clone()) } else { WaiterState::Skipped };
             wakes.push(waiter);
@@ -257,7 +257,7 @@ impl WaiterList {
     /// Adds a waiter at the end of a queue that is never closed.
     #[inline]
     pub(super) fn enqueue(&mut self, tag: usize, waiter: Waiter) -> usize {
-        debug_assert!(self.closed.is_none(), "a queue that may be closed uses `enqueue_or_break`");
+        debug_assert!(self.closed.is_none(), "a queue that may be closed uses `enqueue_unless_closed`");
         let prev = self.last;
         let key = self.insert(WaiterEntry { tag, prev, next: NONE, state: WaiterState::Waiting(waiter) });
         match self.entry(prev) {
@@ -379,8 +379,9 @@ pub(super) fn requeue(
             break;
         }
         let key = source.first;
+        // In that state until the key of its new place is known.
         let Some((tag, waiter)) = source.unlink(key, WaiterState::Notified { pass_on: false }) else { break };
-        let moved = target.enqueue_or_break(retag.map_or(tag, |(_, new)| new), waiter, wakes);
+        let moved = target.enqueue_unless_closed(retag.map_or(tag, |(_, new)| new), waiter, wakes);
         source.occupied(key).state = WaiterState::Moved(WaiterKey { key: moved, moved_to: Some(to.clone()) });
         count += 1;
     }
@@ -491,9 +492,8 @@ impl WaiterKey {
                         WaiterState::Moved(next) => *self = next,
                         WaiterState::Closed(closed) => return Poll::Ready((WaitOutcome::Closed(closed), tag)),
                         WaiterState::Skipped => return Poll::Ready((WaitOutcome::Skipped, tag)),
-                        WaiterState::Notified { .. } | WaiterState::Waiting(_) | WaiterState::Free => {
-                            return Poll::Ready((WaitOutcome::Notified, tag));
-                        }
+                        WaiterState::Notified { .. } => return Poll::Ready((WaitOutcome::Notified, tag)),
+                        WaiterState::Waiting(_) | WaiterState::Free => unreachable!("Invariant 2: its owner frees it"),
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Calls from a blocking job back into the scope that awaits it.
 //!
-//! A call is pushed to the job's call queue. The future that awaits the job polls the calls in the queue, right in the
-//! scope around it: so they are cancelled with that scope, see its deadline, and delay it as any inner scope does. The
+//! A call is pushed to the job's call queue. The future that awaits the job polls the calls in the queue, each in a scope of
+//! its own inside the scope around it: so they are cancelled with that scope, see its deadline, and delay it as any inner scope does. The
 //! thread that called waits for the reply.
 
 use std::any::Any;
@@ -284,7 +284,8 @@ impl CallQueue {
         self.lock().polled = polled;
     }
 
-    /// Closes the queue, when nobody awaits the job any more. Calls that are not done are cancelled.
+    /// Closes the queue, when nobody awaits the job any more. Calls that are not done are dropped, and their threads are told
+    /// that they were cancelled.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -351,7 +352,8 @@ enum CallOutcome<T> {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// The reply to the thread that has called; that of `futures-channel`, since that thread is in no scope.
+/// The reply to the thread that has called. The channel is that of `futures-channel`: the thread is in no scope, and is
+/// never cancelled.
 type Reply<T> = oneshot::Receiver<CallOutcome<T>>;
 
 /// Returns the result of a call, or resumes its panic. One that was dropped before its end has sent nothing.

@@ -1,4 +1,7 @@
 //! The futures of jobs that are waited for.
+//!
+//! The scope of such a job has no body. Its one finalizer waits for the end of the job, so a reaper can drive it if the
+//! future is dropped (L21, L27).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -140,7 +143,7 @@ pub(super) enum JobFutureState<T, F> {
         // In a box, since jobs are part of other futures.
         scope: Pin<Box<OwnedScope<()>>>,
     },
-    /// With its host: never ready.
+    /// The host is gone: never ready.
     CutOff,
     Done,
 }
@@ -221,7 +224,7 @@ where
                         }
                         Poll::Ready(())
                     }));
-                    let node = enter_thread(origin, body);
+                    let node = enter_job_scope(origin, body);
                     let scope = Box::pin(ScopeFuture::draining(node.clone(), (), Plain));
                     this.state = JobFutureState::Running { handle, scope };
                     if let Err(refused) = JobHandle::start(&state, Awaiter::Scope(node), permit, work) {
@@ -257,7 +260,7 @@ where
 /// Panics outside of any tree.
 ///
 /// The work goes into the node before the node has a place: once it is listed, a shut-down may come and take it.
-pub(crate) fn enter_thread(origin: Origin, rest: Owned) -> NodeRef {
+pub(crate) fn enter_job_scope(origin: Origin, rest: Owned) -> NodeRef {
     let node = NodeRef::unattached(Kind::Thread, origin);
     node.finalize_with(rest);
     enter_tree(&node);

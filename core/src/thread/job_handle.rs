@@ -70,7 +70,7 @@ enum Completion<T> {
     Ended {
         /// None if the runtime has dropped the job without running it, and when it was taken.
         result: Option<thread::Result<T>>,
-        /// That came while the code that waits for it was not cancelled.
+        /// Whether the end came before the code that waits for it was cancelled.
         in_time: bool,
     },
 }
@@ -85,17 +85,17 @@ impl<T> Completion<T> {
 }
 
 impl<T> JobState<T> {
-    /// The job has ended, or the runtime has dropped it.
+    /// Returns whether the job has ended, or the runtime has dropped it.
     pub(super) fn is_finished(&self) -> bool {
         matches!(&*self.completion.lock(), Completion::Ended { .. })
     }
 
-    /// The job was run, and nobody has taken its result.
+    /// Returns whether the job was run, and nobody has taken its result.
     pub(super) fn has_result(&self) -> bool {
         matches!(&*self.completion.lock(), Completion::Ended { result: Some(_), .. })
     }
 
-    /// Whether the end of the job was given to the code that waits for it before that was cancelled (L14).
+    /// Returns whether the end of the job was given to the code that waits for it before that was cancelled (L14).
     pub(super) fn ended_in_time(&self) -> bool {
         matches!(&*self.completion.lock(), Completion::Ended { in_time: true, .. })
     }
@@ -116,7 +116,7 @@ impl<T> JobState<T> {
         Poll::Pending
     }
 
-    /// Nobody waits for the end any more.
+    /// Drops the waiter: nobody waits for the end any more.
     pub(super) fn forget_waiter(&self) {
         let waiter = match &mut *self.completion.lock() {
             Completion::Ended { .. } => None,

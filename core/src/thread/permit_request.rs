@@ -1,7 +1,8 @@
-//! The wait for a permit for a thread.
+//! A job that has not started ([`JobStart`]): its closure, and the wait for a permit for a thread.
 //!
-//! A future that is dropped leaves the limiter's queue. A type that is polled without a future of its own cannot tell
-//! that nobody polls it any more. So its request keeps no permit that comes while it is not polled:
+//! A permit that comes between two polls is kept for the next one: a future that is dropped leaves the limiter's queue. A type
+//! that is polled without a future of its own cannot tell that nobody polls it any more. So its request keeps none
+//! (`keep_none`):
 //!
 //! ```text
 //!   a permit is handed over ──▶ the waker: gives it on, then wakes the task
@@ -57,7 +58,7 @@ pub(super) struct PermitRequest {
 enum Wait {
     /// A permit that is handed over is kept for the next poll.
     Kept(LimiterAcquireOwned),
-    /// It is given on.
+    /// It goes to the next in the queue.
     GivenOn(Arc<GivingOn>),
 }
 
@@ -96,7 +97,7 @@ struct GivingOn(Mutex<Place>);
 #[derive(Default)]
 struct Place {
     acquire: Option<LimiterAcquireOwned>,
-    /// That of the latest poll.
+    /// The waker of the latest poll.
     waker: Option<Waker>,
     /// The waker was called since the latest poll has begun.
     was_woken: bool,

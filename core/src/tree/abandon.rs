@@ -6,7 +6,8 @@
 //! ```text
 //!    driver_dropped (a Drop) ──┐              ┌─ goes with its parent, which is delivered ──▶ closed at once
 //!    leaked (end_body)       ──┴▶ ABANDONED ──┼─ nothing is left after the drop of its body ─▶ closed at once
-//!                               (one winner)  ├─ something is left ──▶ Orphan of the new parent, reaper ──▶ closed
+//!                               (one winner)  ├─ is bare: no request, for nobody could see it ────▶ closed at once
+//!                                             ├─ something is left ──▶ Orphan of the new parent, reaper ──▶ closed
 //!                                             └─ the tree is shut down ──▶ shut_down
 //! ```
 //!
@@ -54,7 +55,7 @@ pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
 ///
 /// Model: `races/escaped.rs`, `who_waits_for_an_escaped_scope_is_told`.
 pub(crate) fn leaked(node: &NodeRef) {
-    // Those above one that has the flag have it, too.
+    // Up to one that has the flag: all above it have it already.
     let _ = node.and_above().skip(1).all(|above| above.flag(flags::HAS_ESCAPED));
     if let Some(waker) = abandon(node, || {}) {
         waking::wake_for(node, || waker.wake());
@@ -208,7 +209,7 @@ fn reparent(node: &NodeRef) {
     node.flag(ORPHAN);
     // L16: from here on it does not delay the parent any more. As in `leave`: if it has escaped, the parent's task does
     // not poll now, and has to be told.
-    if parent.flagged(CANCELLED) && !frames::is_inside(&parent) {
+    if parent.flagged(CANCELLED) && !frames::is_innermost(&parent) {
         parent.wake_driver();
     }
 }

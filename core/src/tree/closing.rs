@@ -44,7 +44,8 @@ impl NodeRef {
         state.life = Life::Closed;
         // An abandoned scope may be closed while a body that has escaped opens something in it (L28).
         debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
-        // Nobody goes up from a scope that ends by itself: it gives up its place, so that the parent is not counted twice.
+        // No code walks up from a scope that has ended by itself: it gives up its place, so that the parent is not counted
+        // twice.
         let is_passed = self.flagged(CANCELLED | ABANDONED | HAS_ESCAPED);
         let place = if is_passed { state.place.clone() } else { state.place.take() };
         let mut closed = ClosedNode { panic: None, inherited: state.inherited.any(), place };
@@ -102,7 +103,7 @@ impl NodeRef {
         let done = role != Role::Inner && above.has_to_know(role);
         // An inner scope is driven by its parent's task, which is polling it now, and looks at it after that poll;
         // unless its future has escaped. Then the cancelled parent waits for this scope (L15), and has to be woken.
-        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !frames::is_inside(parent);
+        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !frames::is_innermost(parent);
         drop(above);
         // The entry's reference, which may be the last, and the wake-up: without the lock.
         drop(gone);

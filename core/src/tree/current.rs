@@ -20,7 +20,7 @@ use super::shared::{Target, Tree};
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 
-pub(crate) use super::frames::{DEFAULT_ROOT, depth, enter, enter_inline, innermost, is_inside, with_tree};
+pub(crate) use super::frames::{DEFAULT_ROOT, depth, enter, enter_inline, innermost_node, is_innermost, with_tree};
 pub(crate) use super::no_context::no_context_for;
 pub(crate) use cancelled::{is_cancelled, is_cancelled_slowly, is_clear, is_known_to_be_cancelled, is_watched};
 

@@ -27,8 +27,9 @@ impl Tree {
     /// No lock may be held: wakers are called. It does not arm the timer again. If another thread fires at the same time, this
     /// waits until that one has marked what was due; it may still be waking.
     pub(crate) fn fire_due(&self) {
-        // The fast path, of each operation in code with a deadline: one load, and one look at the clock. A stale `next` is one that was right a moment ago: an insertion that this thread has
-        // to see came before, in its own order or by a wake-up.
+        // The fast path, of each operation in code with a deadline: one load, and one look at the clock. A stale `next` is
+        // one that was right a moment ago: an insertion that this thread has to see came before, in its own order or by a
+        // wake-up.
         let next = self.timers.next.load();
         if next == Instant::NEVER || next > self.now() {
             return;
@@ -52,8 +53,8 @@ impl Tree {
 
 impl NodeRef {
     /// Does what the scope's timer is armed for: makes the request of a deadline that has passed (L8), or ends the
-    /// grace of a request. Called by the timers, with no lock held, and for scopes that were not entered by their
-    /// handle. Does nothing if that was moved away meanwhile.
+    /// grace of a request. Called by the timers, which hold `marking`, and by the handle of a scope that was not entered
+    /// yet; no node may be locked. Does nothing if the instant was moved away meanwhile.
     pub(crate) fn timer_fired(&self, now: Instant, wakes: &mut DriverWakes) {
         let mut state = self.lock();
         if state.life == Life::Closed || state.next_instant() > now {

@@ -15,7 +15,8 @@
 /// The code directly inside is cancelled (L9): it has to stop, and is given nothing more (L14).
 ///
 /// Set by `NodeRef::mark` and `propagate` under the node's lock, after `cancelled_by` was stored; at its entry for a
-/// scope that is opened in cancelled code (`attach.rs`). Never set for a request that a shield holds off. The code
+/// scope that is opened in cancelled code (`attach.rs`). Without the lock by `abandon` and `give_up` on a bare scope, and
+/// by `hard_time_may_be_over`; `cancelled_by` stays as it was then. Never set for a request that a shield holds off. The code
 /// may not be dropped before `PROPAGATED` is set, too.
 pub(crate) const CANCELLED: u32 = 1 << 0;
 

@@ -190,7 +190,7 @@ pub(crate) fn enter_inline<R>(
 
 /// Returns whether `node` is the innermost scope; outside of any tree, whether it is the installed root. An inline one
 /// is no node yet, so it is none that anybody could ask for.
-pub(crate) fn is_inside(node: &NodeRef) -> bool {
+pub(crate) fn is_innermost(node: &NodeRef) -> bool {
     with_current(|top| top.map_or(DEFAULT_ROOT.get(), node_of) == Some(node))
 }
 
@@ -212,6 +212,6 @@ pub(crate) fn depth() -> usize {
 
 /// Returns the innermost scope that has a node; inline ones are left as they are. For questions to which an inline
 /// scope makes no difference.
-pub(crate) fn innermost() -> Option<NodeRef> {
+pub(crate) fn innermost_node() -> Option<NodeRef> {
     with_current(|top| node_or_default(top).cloned())
 }

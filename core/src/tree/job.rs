@@ -1,4 +1,4 @@
-//! The job: what a runtime is given to poll.
+//! How the runtime polls a [`Job`], and what it means that it drops one.
 //!
 //! One type for all that the tree has the runtime do, so that an adapter has to know one future: a task, a reaper,
 //! and the sentinel. The runtime polls it on any of its threads, one at a time (R3), and drops it when it is ready or
@@ -21,33 +21,33 @@ use std::task::{Context, Poll};
 use super::abandon;
 use super::drive::Driver;
 use super::node::{Life, NodeRef};
-use super::shared::{Job, Tree, Work};
+use super::shared::{Job, JobKind, Tree};
 use crate::reason::Origin;
 use crate::runtime::budget::with_budget;
 
 impl Job {
     /// Makes the job of a task, which was admitted to its nursery.
     pub(crate) fn task(node: NodeRef) -> Self {
-        Job(Work::Task(node))
+        Job(JobKind::Task(node))
     }
 
     /// Makes a job that tells `tree` if the runtime is torn down before the tree has ended. For roots that are polled
     /// by somebody else than their runtime.
     pub(crate) fn sentinel(tree: &Arc<Tree>) -> Self {
-        Job(Work::Sentinel(Arc::downgrade(tree)))
+        Job(JobKind::Sentinel(Arc::downgrade(tree)))
     }
 
     /// Makes the reaper of an abandoned scope. Spawned under no lock: a runtime that is gone drops it at once (R2),
     /// and that shuts the scope down.
     pub(crate) fn reaper(node: NodeRef) -> Self {
-        Job(Work::Reaper(node))
+        Job(JobKind::Reaper(node))
     }
 
     /// Returns the name and place of the scope that it polls, if there is one.
     fn origin(&self) -> Option<&Origin> {
         match &self.0 {
-            Work::Task(node) | Work::Reaper(node) => Some(&node.origin),
-            Work::Sentinel(_) | Work::Over => None,
+            JobKind::Task(node) | JobKind::Reaper(node) => Some(&node.origin),
+            JobKind::Sentinel(_) | JobKind::Over => None,
         }
     }
 
@@ -71,17 +71,17 @@ impl Future for Job {
     /// `current::enter`, which catches.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = with_budget(|| match &mut self.0 {
-            Work::Task(node) => node.poll_task(cx),
-            Work::Reaper(node) => node.drain(Driver::Reaper, cx).map(|closed| abandon::end_reaped(node, closed)),
-            Work::Sentinel(tree) => match tree.upgrade().and_then(|tree| tree.root()) {
+            JobKind::Task(node) => node.poll_task(cx),
+            JobKind::Reaper(node) => node.drain(Driver::Reaper, cx).map(|closed| abandon::end_reaped(node, closed)),
+            JobKind::Sentinel(tree) => match tree.upgrade().and_then(|tree| tree.root()) {
                 Some(root) => root.poll_outcome(cx),
                 None => Poll::Ready(()),
             },
-            Work::Over => Poll::Ready(()),
+            JobKind::Over => Poll::Ready(()),
         });
         // The node is given up at once, and not when the runtime drops the job, which may be much later.
         if poll.is_ready() {
-            self.0 = Work::Over;
+            self.0 = JobKind::Over;
         }
         poll
     }
@@ -91,14 +91,14 @@ impl Drop for Job {
     /// Tells the tree that the runtime has dropped a job that was not ready. Runs on any thread, possibly unwinding;
     /// it does not panic (L37).
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.0, Work::Over) {
-            Work::Over => {}
+        match std::mem::replace(&mut self.0, JobKind::Over) {
+            JobKind::Over => {}
             // Closed by a shut-down: at the most the body is left, if that came at the end of its last poll.
-            Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => node.abandon_body(),
+            JobKind::Task(node) | JobKind::Reaper(node) if node.life() == Life::Closed => node.abandon_body(),
             // L26, L30.4: the task is lost as by foreign code.
-            Work::Task(node) => abandon::driver_dropped(&node, || node.abandon_body()),
-            Work::Sentinel(tree) => tree.upgrade().iter().for_each(|tree| tree.host_is_gone()),
-            Work::Reaper(node) => {
+            JobKind::Task(node) => abandon::driver_dropped(&node, || node.abandon_body()),
+            JobKind::Sentinel(tree) => tree.upgrade().iter().for_each(|tree| tree.host_is_gone()),
+            JobKind::Reaper(node) => {
                 // The runtime is gone: what is left of the scope cannot be finished.
                 abandon::shut_down(&node);
                 node.place().iter().for_each(|place| node.leave(place));
@@ -127,10 +127,10 @@ impl Tree {
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Work::Task(node) => write!(f, "task {}", node.origin),
-            Work::Reaper(node) => write!(f, "reaper of {}", node.origin),
-            Work::Sentinel(_) => f.write_str("sentinel of a tree"),
-            Work::Over => f.write_str("finished job"),
+            JobKind::Task(node) => write!(f, "task {}", node.origin),
+            JobKind::Reaper(node) => write!(f, "reaper of {}", node.origin),
+            JobKind::Sentinel(_) => f.write_str("sentinel of a tree"),
+            JobKind::Over => f.write_str("finished job"),
         }
     }
 }

@@ -174,7 +174,7 @@ pub(crate) struct Node {
     /// L12 is taken from.
     pub(crate) polled: Polled,
     /// Code directly in the scope was given something since the last poll of that began (L14): so it has one more (L12),
-    /// whatever the code around does. Set by [`WaitingCode::claim`](super::waiting::WaitingCode::claim).
+    /// whatever the code around does. Set by [`WaitingCode::claim`].
     pub(super) given: AtomicBool,
     /// The number of the request by which the code directly inside became cancelled. 0 if it is not cancelled, or was
     /// opened in cancelled code: nothing was given to that before (L14). Stored once, before `CANCELLED` is set.
@@ -185,7 +185,8 @@ pub(crate) struct Node {
     /// How many requests had been made in the tree when the task ended: see `ended_before`. Stored before the
     /// outcome, and valid with it.
     pub(super) ended_after: AtomicU32,
-    /// The waker of the job that polls this task: set when its first poll is Pending. Any waker of a job wakes it until
+    /// The waker of the job that polls this task: set at the end of its first poll that is Pending, or of the
+    /// second, if it has woken itself in the first. Any waker of a job wakes it until
     /// it is over (R2), so neither a later poll nor a wake-up locks the node for it: half of the atomic steps of a
     /// turn, whose bar (`tests/bench`) is missed without it. Not set for other kinds, nor for children of local
     /// nurseries. Kept as long as the node, since a wake-up may call it at any time; so it keeps the memory of the
@@ -560,10 +561,13 @@ impl Node {
         // registered under the same lock; a driver that reads a stale flag is woken by that very waker. It pairs with
         // `flag_all`: what was stored before the flag (`cancelled_by`, say, or a nursery's error) is seen with it.
         //
-        // Sequential, and so are `given` and the count of wake-ups: there is one order of a flag that is set, the look at
-        // those that follows, a gift that is noted or a wake-up that is counted, and the look at the flag that follows
-        // that. So at least one of two sides sees what the other one has written: of a verdict and who gives, of a reaper
-        // and who wakes.
+        // Sequential, and so are `given` and the count of wake-ups. Of the two last loads here at least one sees what the
+        // other side has stored:
+        //
+        //    giver (or waker)                   request (or reaper)
+        //    load the flag: not set             set the flag
+        //    store `given` (or count)           load `given` (or the count)
+        //    load the flag
         self.flags.load(Ordering::SeqCst) & flags
     }
 

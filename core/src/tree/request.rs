@@ -19,7 +19,7 @@
 //!
 //! # How a request and a gift meet
 //!
-//! Whoever gives something to waiting code notes that on its scope, then looks whether it is cancelled (`Waiter::claim`).
+//! The code that gives something to waiting code notes that on its scope, then looks whether it is cancelled (`Waiter::claim`).
 //! A request marks the code, all of it, and takes the verdicts after that. So either the giver finds it cancelled, and
 //! passes it over, or the verdict finds that it was given something, and it gets a poll to take it (L14).
 //!
@@ -124,8 +124,8 @@ impl NodeRef {
     }
 
     /// Carries what reaches this scope's code down, to the first full shield on each path and including it (L11); then
-    /// takes the verdicts about all that has become cancelled, with this scope itself if `is_first` (L12). No lock may
-    /// be held.
+    /// takes the verdicts about all that has become cancelled, with this scope itself if `is_first` (L12). No node may be
+    /// locked. `marking` is held (`timers.rs`), except where a child moves to another nursery.
     ///
     /// Level by level, parents before what is inside them: so the verdict about a scope can build on that of the
     /// scope around it (L12.2), and of two scopes the outer one is never found to be going on when the inner one is

@@ -1,4 +1,5 @@
-//! The part that all scopes of one tree share: the host, the timers, the observer, and how far the tree has come.
+//! The part that all scopes of one tree share: the host, the timers, the observer, and how far the tree has come; and
+//! [`Job`], what the host is given to poll.
 //!
 //! Made and ended by `root.rs`. A tree knows its root and its runtime, each scope knows its tree, and a runtime is given
 //! jobs, which know their scopes: so this file, `node.rs` and `runtime.rs` refer to one another. They are data, and the
@@ -23,10 +24,10 @@ use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 /// It never panics. Dropping it before it is ready means that the runtime is being torn down: tasks are then dropped
 /// as by foreign code (law L26), and what a reaper was to finish is cut off (law L37).
 #[must_use = "a job does nothing unless the runtime polls it"]
-pub struct Job(pub(super) Work);
+pub struct Job(pub(super) JobKind);
 
-/// The work of a job.
-pub(super) enum Work {
+/// What a job does.
+pub(super) enum JobKind {
     /// Polls a task's body, which is in the node's block.
     Task(NodeRef),
     /// The reaper: drives an abandoned scope, whose body is over, to its end, for the parent that waits for it (L27). There

@@ -147,8 +147,8 @@ pub(super) struct Due<C, S> {
 
 /// The timers of a tree; part of the [`Tree`](super::shared::Tree). Used by any thread.
 pub(crate) struct Timers<C, S> {
-    /// The lock of all entries. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go; `promote`), and no node is
-    /// locked under it.
+    /// The lock of all entries. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go;
+    /// `promote`), and no node is locked under it.
     pub(super) queue: PlainMutex<Queue<C, S>>,
     /// Held by the thread that takes out what is due, until all of it is marked; and by one that makes a request, until
     /// all is marked that it reaches. Locked before any node, and, as these, never while code of the user runs (L36).

@@ -5,7 +5,7 @@
 //! is dropped where it waits, unpolled. A scope whose surrounding body is blocked is blocked, unless it was given
 //! something itself: it has to take that, also where the body around was polled since, and left it out.
 //!
-//! Whoever gives waiting code something notes that on its scope (`waiting.rs`). For what is not given by foster, every
+//! The code that gives something to waiting code notes that on its scope (`waiting.rs`). For what is not given by foster, every
 //! task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own, which counts
 //! how often it was called (`Polled::count_wake`). Each body keeps the count that was seen at the beginning of the poll of
 //! its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by which foster delivers a
@@ -68,7 +68,7 @@ impl NodeRef {
         while let Some(around) = kept.last().filter(depends).and_then(|node| node.parent()) {
             kept.push(around);
         }
-        // What is above a scope that is on the stack is there, too: who polls it has a reference.
+        // The scopes above one that is on the stack are there: the code that polls them has references.
         let task = kept.last().and_then(|top| top.and_above().find(|node| node.counts_wakes()));
         let wakes = task.map_or(UNCOUNTED, |task| task.polled.wakes());
         // A scope that has no place yet is cancelled before it is entered: it is polled once.

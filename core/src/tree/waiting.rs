@@ -1,4 +1,4 @@
-//! Code that waits, as whoever gives it something knows it (L14).
+//! How a giver asks whether code that waits may be given something (L14).
 
 use super::flags::CANCELLED;
 use super::node::{NodeRef, WaitingCode};

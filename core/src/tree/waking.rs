@@ -24,7 +24,7 @@ pub(crate) fn wake(wake: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(wake)) {
         // No operation knows which scope the waker belongs to: the one that calls is named instead, as
         // `OrphanKind::Waker` says.
-        panicked(frames::innermost().as_deref(), payload);
+        panicked(frames::innermost_node().as_deref(), payload);
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::shared::Shared;
+use super::shared::LocalShared;
 use crate::errors::SpawnError;
 use crate::events::OrphanKind;
 use crate::nursery::body::{ChildBody, child_body, poll_child, take_result};
@@ -27,8 +27,8 @@ use crate::tree::observing;
 /// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can
 /// run.
 pub(crate) fn spawn_with<T, E, F, B>(
-    shared: &Arc<Shared<E, B>>,
-    target: Option<Arc<Shared<E, B>>>,
+    shared: &Arc<LocalShared<E, B>>,
+    target: Option<Arc<LocalShared<E, B>>>,
     origin: Origin,
     role: Role,
     future: F,
@@ -96,7 +96,7 @@ pin_project! {
         // None when it has ended.
         node: Option<NodeRef>,
         slot: Arc<ValueSlot<T>>,
-        target: Option<Arc<Shared<E, B>>>,
+        target: Option<Arc<LocalShared<E, B>>>,
     }
 
     impl<T, E, F, B> PinnedDrop for LocalChild<T, E, F, B>

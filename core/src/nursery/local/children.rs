@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use slab::Slab;
 
 use super::child::AnyBox;
-use super::shared::Shared;
+use super::shared::LocalShared;
 use crate::leaf;
 use crate::leaf::ready_queue::ReadyMember;
 
@@ -36,7 +36,7 @@ impl<B> LocalChildren<B> {
     }
 
     /// Begins a turn of the children that were woken, and then of those that have come.
-    pub(super) fn begin_poll<E>(&mut self, nursery: &Shared<E, B>) {
+    pub(super) fn begin_poll<E>(&mut self, nursery: &LocalShared<E, B>) {
         nursery.ready.begin_poll(|key| self.due.push_back(Next::Woken(key)));
         nursery.take(&mut self.due);
     }
@@ -51,7 +51,7 @@ impl<B> LocalChildren<B> {
     pub(super) fn hand_over<E>(
         &mut self,
         coming: &mut VecDeque<Next<B>>,
-        to: &Shared<E, B>,
+        to: &LocalShared<E, B>,
         has_moved: fn(&B) -> bool,
     ) {
         let moved: Vec<usize> =
@@ -73,7 +73,11 @@ impl<B> LocalChildren<B> {
 impl<B: AnyBox> LocalChildren<B> {
     /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the
     /// task back.
-    pub(super) fn poll_woken(&mut self, nursery: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) -> bool {
+    pub(super) fn poll_woken(
+        &mut self,
+        nursery: &LocalShared<B::Error, B>,
+        moves_to: Option<&LocalShared<B::Error, B>>,
+    ) -> bool {
         // A turn that begins without any of the task's budget polls all that are due by then: else the first of them
         // would go to the end of the queue with nothing, and it might be the same one every time. One child is polled
         // in any case.
@@ -96,7 +100,7 @@ impl<B: AnyBox> LocalChildren<B> {
         }
     }
 
-    fn poll_next(&mut self, nursery: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) {
+    fn poll_next(&mut self, nursery: &LocalShared<B::Error, B>, moves_to: Option<&LocalShared<B::Error, B>>) {
         let key = match self.due.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {

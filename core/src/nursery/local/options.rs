@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::child::AnyBox;
 use super::children::LocalChildren;
-use super::shared::Shared;
+use super::shared::LocalShared;
 use super::{Local, SendBox, UnsendBox, UnsendNursery};
 use crate::events::OrphanKind;
 use crate::leaf;
@@ -141,7 +141,7 @@ impl<M> NurseryOptions<M> {
 /// Opens a local nursery. With `moves_to` it is that of a `start`: a child that has moved goes there.
 pub(super) fn open<T, E, M, F, Fut, R, B>(
     options: NurseryOptions<M>,
-    moves_to: Option<Arc<Shared<E, B>>>,
+    moves_to: Option<Arc<LocalShared<E, B>>>,
     body: F,
 ) -> LocalNurseryFuture<T, E, M::Error, F, Fut, R, B>
 where
@@ -155,7 +155,7 @@ where
     let (origin, limit, Parts { on_error, make_error }) = options.into_parts();
     let node = NodeRef::unattached(Kind::Nursery, origin);
     node.flag(LOCAL);
-    let shared = Arc::new(Shared::new(node.clone(), NurseryErrors::new(on_error, limit)));
+    let shared = Arc::new(LocalShared::new(node.clone(), NurseryErrors::new(on_error, limit)));
     let opening = Opening::new(body, Nursery::of(Local { shared: shared.clone() }));
     LocalNurseryFuture {
         scoped: ScopeFuture::with_node(node, opening, Errors::new(shared.clone())),
@@ -177,14 +177,14 @@ pin_project! {
         E: Debug,
     {
         #[pin]
-        scoped: ScopeFuture<Opening<F, Nursery<E, Local<E, B>>, Fut>, R, T, Errors<T, E, Arc<Shared<E, B>>>>,
+        scoped: ScopeFuture<Opening<F, Nursery<E, Local<E, B>>, Fut>, R, T, Errors<T, E, Arc<LocalShared<E, B>>>>,
         // Wakes the body.
         body: ReadyMember,
         children: LocalChildren<B>,
         make_error: MakeError<E, X>,
-        shared: Arc<Shared<E, B>>,
+        shared: Arc<LocalShared<E, B>>,
         // Where the child of a `start` goes when it is ready.
-        moves_to: Option<Arc<Shared<E, B>>>,
+        moves_to: Option<Arc<LocalShared<E, B>>>,
         // As a pointer, because a bound on the type would cost `Send` (see `ScopeFuture`).
         has_moved: fn(&B) -> bool,
     }
@@ -274,7 +274,11 @@ where
     }
 }
 
-fn finish<T, E: Debug, X, B>(ending: Ending<T>, shared: &Shared<E, B>, make_error: MakeError<E, X>) -> Result<T, X> {
+fn finish<T, E: Debug, X, B>(
+    ending: Ending<T>,
+    shared: &LocalShared<E, B>,
+    make_error: MakeError<E, X>,
+) -> Result<T, X> {
     debug_assert!(shared.node.life() == Life::Closed, "a nursery returns when it is Closed");
     ended(ending, &shared.node, &shared.errors, make_error)
 }

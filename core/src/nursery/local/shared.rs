@@ -10,7 +10,7 @@ use crate::nursery::errors::NurseryErrors;
 use crate::sys::{MutexGuard, PlainMutex};
 use crate::tree::node::NodeRef;
 
-pub(crate) struct Shared<E, B> {
+pub(crate) struct LocalShared<E, B> {
     pub(crate) node: NodeRef,
     pub(crate) errors: NurseryErrors<E>,
     /// The children that were woken since the last turn.
@@ -19,8 +19,8 @@ pub(crate) struct Shared<E, B> {
 }
 
 // As with locks: what is in there is changed in one step.
-impl<E, B> UnwindSafe for Shared<E, B> {}
-impl<E, B> RefUnwindSafe for Shared<E, B> {}
+impl<E, B> UnwindSafe for LocalShared<E, B> {}
+impl<E, B> RefUnwindSafe for LocalShared<E, B> {}
 
 /// Children that the nursery's future has not taken over yet.
 pub(super) struct Incoming<B> {
@@ -30,10 +30,10 @@ pub(super) struct Incoming<B> {
     closed: bool,
 }
 
-impl<E, B> Shared<E, B> {
+impl<E, B> LocalShared<E, B> {
     pub(crate) fn new(node: NodeRef, errors: NurseryErrors<E>) -> Self {
         let incoming = PlainMutex::new(Incoming { children: VecDeque::new(), closed: false });
-        Shared { node, errors, ready: ReadyQueue::new(), incoming }
+        LocalShared { node, errors, ready: ReadyQueue::new(), incoming }
     }
 
     /// The children that come, locked, so that one can be added; none when the future is gone.

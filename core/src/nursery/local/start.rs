@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::Local;
 use super::child::{self, AnyBox, Holds};
 use super::options::open;
-use super::shared::Shared;
+use super::shared::LocalShared;
 use crate::errors::JoinError;
 use crate::nursery::handle::Nursery;
 use crate::nursery::options::NurseryOptions;
@@ -85,10 +85,10 @@ impl<E: Debug, B: AnyBox<Error = E>> Nursery<E, Local<E, B>> {
 }
 
 async fn start<V, T, E, R, C, F, B, O>(
-    target: Arc<Shared<E, B>>,
+    target: Arc<LocalShared<E, B>>,
     location: &'static Location<'static>,
     child: C,
-    keep: fn((V, Task<T>)) -> O,
+    into_output: fn((V, Task<T>)) -> O,
 ) -> Result<O, E>
 where
     E: Debug + From<JoinError>,
@@ -117,5 +117,5 @@ where
             start.finish(task).await
         }
     };
-    open(options, Some(target), body).await.map(keep)
+    open(options, Some(target), body).await.map(into_output)
 }

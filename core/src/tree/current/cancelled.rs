@@ -7,7 +7,6 @@ use crate::Instant;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED};
 use crate::tree::frames::{CurrentFrame, NodeOrParts, node, node_of, node_or_default, node_or_parts, with_current};
-use crate::tree::node::NodeRef;
 
 /// Returns whether nobody watches, and no request nor deadline is anywhere near: the answer is "not cancelled" then,
 /// without a look further out. False in an inline scope, which has no flags, and outside of any tree.
