@@ -85,9 +85,10 @@ impl Future for YieldNow {
 
 /// Whether the code that calls this has to stop: its next checkpoint will not be passed (law L9).
 ///
-/// Exact to the clock: a deadline that has passed counts, even if nothing had a chance to act on it yet. No lock is taken, and no
-/// clock is read where no deadline is in force. Under a deadline the clock is read once; and if something in the tree has become
-/// due by then, this does what the host's timer is about to do: it marks what is due, and wakes it. `false` outside of any scope.
+/// Exact to the clock: a deadline that has passed counts, even if nothing had a chance to act on it yet. No lock is taken,
+/// and no clock is read where no deadline is in force. Under a deadline the clock is read once; and if something in the
+/// tree has become due by then, this does what the host's timer is about to do: it marks what is due, and wakes it. `false`
+/// outside of any scope.
 #[must_use]
 #[inline]
 pub fn is_cancelled() -> bool {

@@ -52,7 +52,8 @@ impl<E: Debug + Send + 'static> FinalizerOutput for Result<(), E> {
 /// # Panics
 ///
 /// Outside of any scope; also if an [installed](crate::runtime::install) runtime serves there, whose root never ends: open
-/// a scope for it, such as `CancelScope::new().run(…)`. A panic of the finalizer is recorded in its scope, and the next finalizer still runs.
+/// a scope for it, such as `CancelScope::new().run(…)`. A panic of the finalizer is recorded in its scope, and the next
+/// finalizer still runs.
 ///
 /// # Examples
 ///

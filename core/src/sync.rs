@@ -22,8 +22,8 @@
 //! * **The longest waiter is first**, and what is released is *handed over*: it belongs to that waiter in the instant
 //!   of the release, before the waiter runs. Nobody can jump the queue, `try_*` included.
 //! * **A waiter that is dropped leaves the queue**, and what it was handed already goes to the next (law L40).
-//! * **Nobody is woken for nothing**, but for cancelled code that is passed over (it may be where a combinator has to be told), and no
-//!   lock is held while a waker runs.
+//! * **Nobody is woken for nothing**, but for cancelled code that is passed over (it may be where a combinator has to be
+//!   told), and no lock is held while a waker runs.
 //! * They are made outside of any runtime, most of them in a `static`, and work on all runtimes, even between two of
 //!   them.
 //!

@@ -18,16 +18,16 @@
 //!
 //! Each file knows only those before it in this list: by its imports, and also by the methods that it calls (checked
 //! by `tests/tests/ceilings.rs`, which allows circles of up to three). Two circles are left: [`node`], [`shared`] and
-//! the contract of the host (`runtime.rs`), which hold the tree together, and [`request`] with [`deadline`], as a request arms the timer of its hard
-//! time and a deadline makes a request.
+//! the contract of the host (`runtime.rs`), which hold the tree together, and [`request`] with [`deadline`], as a request
+//! arms the timer of its hard time and a deadline makes a request.
 //!
 //! 1. plain data: [`flags`] and [`cancel_state`] (what can be asked of a scope without its lock, and how requests
 //!    pass shields), [`children`], [`polled`], [`binding`], [`panic`](mod@panic), [`no_context`],
 //!    [`timers`] (the queue of instants)
 //! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share, and what the runtime polls)
-//! 3. [`waiting`] (how code that waits is given something), [`observing`] (what observers are told), [`inline`] (the parts of a scope that does without a node), [`frames`]
-//!    (the scopes that a thread is in), [`waking`] (how wakers are called), [`wake`] (whose drivers are woken), [`attach`]
-//!    (how a scope gets its place)
+//! 3. [`waiting`] (how code that waits is given something), [`observing`] (what observers are told), [`inline`] (the parts
+//!    of a scope that does without a node), [`frames`] (the scopes that a thread is in), [`waking`] (how wakers are
+//!    called), [`wake`] (whose drivers are woken), [`attach`] (how a scope gets its place)
 //! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`request`], [`deadline`] (the clock),
 //!    [`current`](mod@current) (what code may ask of the scopes that it is in)
 //! 5. how it ends: [`closing`], [`task`], [`abandon`] (how it outlives its future), [`drive`] (how it

@@ -93,8 +93,8 @@ impl From<PoolError<&'static str>> for Failed {
     }
 }
 
-/// L14, L23: a pool lends each resource to one use at a time, has never more of them than its size, and closes each in the end, but for
-/// those of uses that were cut in their midst; whatever else becomes of the uses.
+/// L14, L23: a pool lends each resource to one use at a time, has never more of them than its size, and closes each in the
+/// end, but for those of uses that were cut in their midst; whatever else becomes of the uses.
 pub async fn a_pool_lends_each_resource_once_and_keeps_none() {
     for round in rounds(ROUNDS, 1) {
         let (pool, server, may_close) = pool(3);
@@ -168,8 +168,8 @@ pub async fn the_scope_around_waits_for_the_closing_of_a_dropped_use() {
     assert_eq!((server.open.load(Ordering::SeqCst), server.closed.load(Ordering::SeqCst)), (0, 1));
 }
 
-/// L2, L14: a producer whose items are asked for by a task that is cut again and again hands over each once, in their order; what it
-/// has spawned ends with it.
+/// L2, L14: a producer whose items are asked for by a task that is cut again and again hands over each once, in their
+/// order; what it has spawned ends with it.
 pub async fn a_producer_hands_over_each_item_once() {
     for round in rounds(ROUNDS, 1) {
         let ended = Count::new();

@@ -29,7 +29,8 @@ struct Beside {
 /// future that is [`watched`]. The waker of a task is its scope. Idle threads are the runtime's, not foster's.
 ///
 /// A test with a [`watched`] future that does not end within some minutes is named on standard error, with its adapter
-/// and a dump of its tree, and the process is aborted; not so on the simulator, or if `FOSTER_ROUNDS` says how much there is to do.
+/// and a dump of its tree, and the process is aborted; not so on the simulator, or if `FOSTER_ROUNDS` says how much there
+/// is to do.
 ///
 /// # Panics
 ///

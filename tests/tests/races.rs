@@ -553,8 +553,8 @@ fn a_root_against_the_panic_of_an_orphan() {
     });
 }
 
-/// L28, L40: streams that are merged are asked in a limit for each item, and so are futures as they complete: no limit that comes while an
-/// item does loses the item, nor the wake-up that the next poll waits for.
+/// L28, L40: streams that are merged are asked in a limit for each item, and so are futures as they complete: no limit that
+/// comes while an item does loses the item, nor the wake-up that the next poll waits for.
 #[test]
 fn merged_items_against_a_limit_for_each() {
     const ITEMS: u64 = 12;

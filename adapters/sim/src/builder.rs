@@ -90,8 +90,8 @@ impl Builder {
     }
 
     /// After how many polls in a row, each ending with the task runnable again, a task counts as one that never blocks.
-    /// A million if not set. A poll that was ended by the budget of operations (law L38) counts as sixteen: by default a task may
-    /// complete eight million operations that are ready at once.
+    /// A million if not set. A poll that was ended by the budget of operations (law L38) counts as sixteen: by default a
+    /// task may complete eight million operations that are ready at once.
     pub fn poll_budget(self, polls: u64) -> Self {
         Builder { poll_budget: polls, ..self }
     }

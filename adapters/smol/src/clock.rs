@@ -58,8 +58,8 @@ impl Drop for SmolTimer {
 ///
 /// The reactor only notes that an entry was removed, and keeps its waker until its next turn, which may be as far away
 /// as the instant itself. R6 wants the waker released at once: so the reactor gets this slot, and foster's waker is in
-/// it. (Not `atomic_waker::AtomicWaker`: a wake-up takes the waker out of that.) It is the tree's own waker, so to clone it under
-/// the lock is to count it.
+/// it. (Not `atomic_waker::AtomicWaker`: a wake-up takes the waker out of that.) It is the tree's own waker, so to clone it
+/// under the lock is to count it.
 #[derive(Default)]
 struct Slot(Mutex<Option<Waker>>);
 

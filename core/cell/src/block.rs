@@ -12,9 +12,9 @@
 //!
 //! For a task: its node, and its future, later its value, in one allocation, behind a pointer of one word that is a
 //! waker, too. In safe code these are several, and each costs a child of a nursery about 400 instructions under glibc
-//! (the bar of a spawned child, in `tests/bench`, is at stake); `Arc<Node<dyn Body>>` would be a pointer of two words that looks
-//! up its alignment at each use, and no `Waker`. Nor is it async-task: the host polls the job of a task and has a block for it, and
-//! the node has to outlive the future, so that would be a third block, with a schedule that nobody asks.
+//! (the bar of a spawned child, in `tests/bench`, is at stake); `Arc<Node<dyn Body>>` would be a pointer of two words that
+//! looks up its alignment at each use, and no `Waker`. Nor is it async-task: the host polls the job of a task and has a
+//! block for it, and the node has to outlive the future, so that would be a third block, with a schedule that nobody asks.
 //!
 //! The body is used by one thread at a time: its state is in `block/body.rs`, and the count of the references in
 //! `block/count.rs`, which have no unsafe code. Here is what depends on them.

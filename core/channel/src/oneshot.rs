@@ -1,7 +1,7 @@
 //! The one-shot: one value, from one sender to one receiver.
 //!
-//! The state that both ends share, and the steps that they take, are in `oneshot/state.rs`. It is not futures-channel's, since a
-//! value is not given to a receiver whose code is cancelled: it stays with the sender (law L14).
+//! The state that both ends share, and the steps that they take, are in `oneshot/state.rs`. It is not futures-channel's,
+//! since a value is not given to a receiver whose code is cancelled: it stays with the sender (law L14).
 
 mod state;
 #[cfg(test)]

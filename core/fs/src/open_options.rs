@@ -87,8 +87,8 @@ impl OpenOptions {
     ///
     /// # Cancellation
     ///
-    /// *Not interrupted*, as [all operations](crate#cancellation). A file that was opened for nobody is closed; it may have been created
-    /// or emptied.
+    /// *Not interrupted*, as [all operations](crate#cancellation). A file that was opened for nobody is closed; it may have
+    /// been created or emptied.
     ///
     /// # Errors
     ///

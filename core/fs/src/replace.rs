@@ -28,7 +28,8 @@ use crate::blocking::run;
 ///
 /// # Cancellation
 ///
-/// *Not interrupted*, as [all operations](crate#cancellation): when it has started, the contents are the new ones when it returns.
+/// *Not interrupted*, as [all operations](crate#cancellation): when it has started, the contents are the new ones when it
+/// returns.
 ///
 /// # Errors
 ///

@@ -188,9 +188,9 @@ impl<M: Manage> Pool<M> {
     /// opens one, gets none: what it has found is closed, and it ends with [`PoolError::Closed`]. If it cannot open one, it
     /// has that error, as [`PoolError::Open`].
     ///
-    /// It waits for all uses and closings, so also for one that it is called from: the body of a use, until the grace is over and
-    /// the use is cancelled; a [`Manage::close`], until its budget is used up. To close the pool from there, let a task of
-    /// another nursery do it.
+    /// It waits for all uses and closings, so also for one that it is called from: the body of a use, until the grace is
+    /// over and the use is cancelled; a [`Manage::close`], until its budget is used up. To close the pool from there, let a
+    /// task of another nursery do it.
     ///
     /// # Cancellation
     ///

@@ -73,10 +73,10 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # Options
 ///
 /// * `timeout = "5s"` fails a test that is not done by then, with a panic that names the test, the adapter and the
-///   limit, and has a dump of the tree at that moment; also one that passes in the end. The unit is one of `ns`, `us`, `ms`, `s`, `m`, `h`. It is time of
-///   the runtime's own clock, which is virtual on the simulator. The body is cancelled then, and waited for: on a real
-///   adapter a test in a shield without an end, or behind a thread, does not end. A second later its name, and a dump of
-///   what is left of it, are printed to standard error.
+///   limit, and has a dump of the tree at that moment; also one that passes in the end. The unit is one of `ns`, `us`,
+///   `ms`, `s`, `m`, `h`. It is time of the runtime's own clock, which is virtual on the simulator. The body is cancelled
+///   then, and waited for: on a real adapter a test in a shield without an end, or behind a thread, does not end. A second
+///   later its name, and a dump of what is left of it, are printed to standard error.
 /// * `seeds = 100` runs the test on the simulator with that many seeds; by default with 16. A failure names the seed.
 ///
 /// # Errors

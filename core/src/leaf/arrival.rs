@@ -42,8 +42,8 @@ fn arrive_slowly(what: &'static str, asks: bool, cx: &Context<'_>) -> Arrival {
 /// its [`Gate`](crate::leaf::Gate). It is woken at the end of the innermost scope, and may go on in other code.
 ///
 /// Without that wake-up a combinator that polls only what was woken, and is moved out of a cancelled scope, would never poll
-/// the operation again. Nothing becomes runnable by it (law L12). Exact to the clock, as [`is_cancelled`](crate::is_cancelled());
-/// to be asked while no lock is held.
+/// the operation again. Nothing becomes runnable by it (law L12). Exact to the clock, as
+/// [`is_cancelled`](crate::is_cancelled()); to be asked while no lock is held.
 ///
 /// # Examples
 ///

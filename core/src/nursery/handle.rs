@@ -193,9 +193,9 @@ impl<E, K: NurseryKind> Nursery<E, K> {
         TaskBuilder::new(self, Location::caller())
     }
 
-    /// Asks all children that are present to stop, in one step (law L11), each with `reason`. The body goes on, and so does the nursery:
-    /// children that are spawned later are not affected, and that children were cancelled this way voids nothing (laws
-    /// L7, L33).
+    /// Asks all children that are present to stop, in one step (law L11), each with `reason`. The body goes on, and so does
+    /// the nursery: children that are spawned later are not affected, and that children were cancelled this way voids
+    /// nothing (laws L7, L33).
     ///
     /// Returns how many were asked.
     #[track_caller]

@@ -8,8 +8,8 @@
 //!
 //! 1. A [`PendingStart`] keeps the target open (L4).
 //! 2. The child is spawned into an interim nursery, which is a scope of the caller.
-//! 3. `started(v)` moves it (`Route::take`): the target, the interim nursery and the child are locked, and under these locks the
-//!    signal is stored for the caller.
+//! 3. `started(v)` moves it (`Route::take`): the target, the interim nursery and the child are locked, and under these
+//!    locks the signal is stored for the caller.
 //! 4. The body of the interim nursery (`Start::finish`) waits for the signal, or for the child's end.
 //!
 //! A value that is declared before there is a child waits for it (`RouteState::Unknown`).
@@ -260,9 +260,10 @@ pub struct Started<V> {
 impl<V> Started<V> {
     /// The child is ready: hands `value` to the caller of `start`, and moves the child into its nursery.
     ///
-    /// Ignored if that caller has been cancelled meanwhile, or the child has ended. If the nursery has ended, `start` fails with
-    /// [`JoinError::NurseryClosed`]. Returns whether the child was moved. Called by the closure that makes the child's future, when there is no child yet, it returns `true`
-    /// whatever comes: `start` returns this value, or fails, once the child is spawned.
+    /// Ignored if that caller has been cancelled meanwhile, or the child has ended. If the nursery has ended, `start` fails
+    /// with [`JoinError::NurseryClosed`]. Returns whether the child was moved. Called by the closure that makes the child's
+    /// future, when there is no child yet, it returns `true` whatever comes: `start` returns this value, or fails, once the
+    /// child is spawned.
     pub fn started(self, value: V) -> bool {
         let route = match &mut *self.shared.route.lock() {
             RouteState::Unknown { early } => {

@@ -192,8 +192,8 @@ fn who_waits_for_an_escaped_scope_is_told() {
     });
 }
 
-/// L25, L27, L28: what the code of an escaped scope opens, in a poll during which the scopes around it end, is waited for by the
-/// nearest scope that has not ended.
+/// L25, L27, L28: what the code of an escaped scope opens, in a poll during which the scopes around it end, is waited for
+/// by the nearest scope that has not ended.
 ///
 /// Fails if a scope gives up its place at its end although one inside it has escaped.
 #[test]

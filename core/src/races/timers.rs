@@ -282,8 +282,8 @@ fn a_sleep_that_was_due_after_a_deadline_does_not_end() {
     });
 }
 
-/// L8, L14: a scope with a deadline is asked to stop for another reason; then the deadline passes and the end of a sleep further
-/// in, and another thread looks. The sleep has not ended, and once that thread has looked, the code is cancelled.
+/// L8, L14: a scope with a deadline is asked to stop for another reason; then the deadline passes and the end of a sleep
+/// further in, and another thread looks. The sleep has not ended, and once that thread has looked, the code is cancelled.
 ///
 /// Fails without the lock of `marking` in `NodeRef::mark`.
 #[test]

@@ -1,5 +1,5 @@
-//! A thread that waits. The thread's own token serves: it may be set by others, too, which costs one more look. So there is no need
-//! for `parking`, which has a token for each waiter.
+//! A thread that waits. The thread's own token serves: it may be set by others, too, which costs one more look. So there is
+//! no need for `parking`, which has a token for each waiter.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

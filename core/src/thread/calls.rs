@@ -1,8 +1,8 @@
 //! Calls from a blocking job back into the scope that awaits it.
 //!
 //! A call is pushed to the job's call queue. The future that awaits the job polls the calls in the queue, each in a scope of
-//! its own inside the scope around it: so they are cancelled with that scope, see its deadline, and delay it as any inner scope does. The
-//! thread that called waits for the reply.
+//! its own inside the scope around it: so they are cancelled with that scope, see its deadline, and delay it as any inner
+//! scope does. The thread that called waits for the reply.
 
 use std::any::Any;
 use std::fmt;

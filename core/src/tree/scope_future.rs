@@ -343,8 +343,8 @@ where
         if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Does what follows a poll of the body: makes the value of the output of one that is over, and keeps it in the place of that.
-    /// Returns whether it is over, and there is budget left to go on.
+    /// Does what follows a poll of the body: makes the value of the output of one that is over, and keeps it in the place
+    /// of that. Returns whether it is over, and there is budget left to go on.
     fn after_open(self: Pin<&mut Self>, step: Step, waker: &Waker) -> bool {
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };

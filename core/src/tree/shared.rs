@@ -47,8 +47,8 @@ pub(crate) type Target = timers::Target<WaitingCode, NodeRef>;
 ///
 /// Made once for each call of `root` or `install`. Each node refers to it, as do the root's future, a
 /// [`TreeHandle`](super::root::TreeHandle) and a sleep that is armed; the root's [sentinel](Job::sentinel)
-/// and the alarm of the host's timer do so weakly. No user code runs under the locks in it (L36). Which of them may be taken with
-/// which: Invariant 1 of `tree.rs`.
+/// and the alarm of the host's timer do so weakly. No user code runs under the locks in it (L36). Which of them may be
+/// taken with which: Invariant 1 of `tree.rs`.
 pub(crate) struct Tree {
     /// The host: spawns jobs, reads the clock, runs blocking work. Never changes.
     pub(crate) runtime: Arc<dyn Runtime>,

@@ -21,8 +21,8 @@
 //!    the earliest entry or for an earlier instant.
 //! 4. The key of a sleep that was missed stays among the `missed` until the [`Sleep`](crate::future::Sleep) takes note of
 //!    its end, or is dropped. So a sleep that is neither there nor in the queue has ended in time.
-//! 5. Under the lock no waker is cloned or called, no waker and no [`NodeRef`] is dropped, and the host's timer is neither armed
-//!    nor dropped (L36).
+//! 5. Under the lock no waker is cloned or called, no waker and no [`NodeRef`] is dropped, and the host's timer is neither
+//!    armed nor dropped (L36).
 //!
 //! # Why no timer is lost
 //!

@@ -81,7 +81,8 @@ fn a_tree_that_waits_uses_no_processor() {
             on_host(host, "a_tree_that_waits_uses_no_processor", async |_| {
                 let over = Arc::new(Event::new());
                 let Ok(()) = nursery(async |n: Nursery| {
-                    // What has passed, and left something that waits: a shield in a scope that was cancelled, a finalizer, a timer.
+                    // What has passed, and left something that waits: a shield in a scope that was cancelled, a finalizer,
+                    // a timer.
                     let mut scope = CancelScope::new();
                     let handle = scope.handle();
                     let (ends, cleans) = (over.clone(), over.clone());

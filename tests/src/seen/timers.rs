@@ -47,7 +47,8 @@ pub async fn a_sleep_survives_the_drop_of_another() {
             // With a handle it has its deadline among the tree's timers from the start.
             let handle = scope.handle();
             let all = scope.run(async {
-                // The last sleep begins before the instant of the one that is dropped, and ends after it: nobody looks meanwhile.
+                // The last sleep begins before the instant of the one that is dropped, and ends after it: nobody looks
+                // meanwhile.
                 let mut first = pin!(sleep(ms(2)));
                 let mut second = Box::pin(sleep(ms(12)));
                 assert!(poll_once(first.as_mut()).await.is_pending());

@@ -1,5 +1,5 @@
-//! The hand-written programs about tasks that depend on each other, and about code that computes, with the outcomes that the laws
-//! allow.
+//! The hand-written programs about tasks that depend on each other, and about code that computes, with the outcomes that
+//! the laws allow.
 
 use std::collections::BTreeSet;
 

@@ -53,8 +53,8 @@ pub(crate) fn drop_is_cancel(seed: u64, summary: &mut Summary) -> String {
         summary.add(&run);
         run.world
     });
-    // Cancelled, a scope whose body has returned gives its value when its finalizers have run, and the code around goes on to its
-    // next checkpoint; dropped, it gives nothing.
+    // Cancelled, a scope whose body has returned gives its value when its finalizers have run, and the code around goes on
+    // to its next checkpoint; dropped, it gives nothing.
     let gives_later = |finalizer: &FinalizerSeen| {
         let runs = (finalizer.begin as f64) < at && (finalizer.end as f64) > at;
         runs && cancelled.seen[finalizer.owner.index()].body == BodyState::Returned

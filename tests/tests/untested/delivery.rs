@@ -316,7 +316,8 @@ fn a_caller_that_its_own_ready_child_cancels_gets_what_that_has_passed() {
     });
 }
 
-/// L12, I28: a child of a local nursery and its body are woken in the instant of a deadline, in either order: both are runnable.
+/// L12, I28: a child of a local nursery and its body are woken in the instant of a deadline, in either order: both are
+/// runnable.
 #[test]
 fn the_body_of_a_local_nursery_is_runnable_whoever_is_woken_first() {
     const TIME: Duration = Duration::from_millis(4);
@@ -445,8 +446,8 @@ fn what_is_given_after_a_request_beside_it_is_received() {
     }
 }
 
-/// L12, I28: a child of a local nursery in one branch, and then another branch, are woken in the instant of a deadline: the code around
-/// is runnable, although the combinator has passed only the first of the two wake-ups on.
+/// L12, I28: a child of a local nursery in one branch, and then another branch, are woken in the instant of a deadline: the
+/// code around is runnable, although the combinator has passed only the first of the two wake-ups on.
 #[test]
 fn what_stands_beside_a_local_nursery_is_runnable_whoever_is_woken_first() {
     const TIME: Duration = Duration::from_millis(4);

@@ -3,7 +3,8 @@
 //! By default they run in turns with the simulation, each as one step, when the schedule picks it: to the tasks it looks
 //! as if a thread had run from its start to its end at one point of virtual time, and the run can be replayed. A closure
 //! may wait for tasks by foster's means (`from_thread`, `thread::block_on`): then its step ends there, and the rest is
-//! another one. So it does, if need be, where the closure asks `thread::is_cancelled()`. It must not wait for them by other means, such as a channel of `std`. For closures that do, there is
+//! another one. So it does, if need be, where the closure asks `thread::is_cancelled()`. It must not wait for them by other
+//! means, such as a channel of `std`. For closures that do, there is
 //! [`Builder::real_threads`](crate::Builder::real_threads).
 
 use std::io;

@@ -70,7 +70,8 @@ pub(crate) struct State {
     used_up: bool,
     /// Blocking jobs on threads of their own that have not ended.
     pub(crate) threads: usize,
-    /// Promises that something outside will wake the program: neither the clock nor the end of the run comes before they are kept.
+    /// Promises that something outside will wake the program: neither the clock nor the end of the run comes before they
+    /// are kept.
     pub(crate) holds: usize,
     /// Wake-ups, spawns and so on from other threads.
     pub(crate) outside: u64,

@@ -6,9 +6,9 @@
 //!   job's thread                    └─▶ runs ── waits ┘                                └─▶ runs ──┘ ended
 //! ```
 //!
-//! 1., 3. `JobThread::turn`. 2. `Baton::wait`, which [`Runtime::wait`](foster::runtime::Runtime::wait) leads to. 4. the end of the
-//! closure. So a closure may wait for a task, and the run can be replayed all the same: what it does comes when the schedule
-//! says. A closure that blocks by other means blocks the simulation.
+//! 1., 3. `JobThread::turn`. 2. `Baton::wait`, which [`Runtime::wait`](foster::runtime::Runtime::wait) leads to. 4. the end
+//! of the closure. So a closure may wait for a task, and the run can be replayed all the same: what it does comes when the
+//! schedule says. A closure that blocks by other means blocks the simulation.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -133,7 +133,8 @@ pub(crate) fn in_turn() -> bool {
     BATON.with_borrow(|baton| baton.as_ref().is_some_and(|baton| matches!(*baton.lock(), Place::Job(_))))
 }
 
-/// Lets the simulation go on, for a job that may ask until it is late enough (R13): a microsecond, if the clock moves by itself.
+/// Lets the simulation go on, for a job that may ask until it is late enough (R13): a microsecond, if the clock moves by
+/// itself.
 pub(crate) fn give_way(sim: &Sim) {
     let Some(baton) = BATON.with_borrow(Option::clone) else { return };
     // At the end of the simulation, what is left runs through: there is nobody to wake it.

@@ -118,8 +118,8 @@ impl State {
         }
     }
 
-    /// Lets the clock pass to `at` in the middle of a step, unless something comes before. Where nothing ever will, it counts as
-    /// a step, so that it comes to an end.
+    /// Lets the clock pass to `at` in the middle of a step, unless something comes before. Where nothing ever will, it
+    /// counts as a step, so that it comes to an end.
     pub(crate) fn pass_to(&mut self, at: Instant, config: &Builder) -> bool {
         let next = self.timers.earliest();
         let alone = self.autojump && self.ready.is_empty() && self.waiters.is_empty();

@@ -27,7 +27,8 @@ use foster_core::leaf::{ReadyMember, ReadyQueue};
 ///
 /// # Panics
 ///
-/// Passes on the panic of a stream, at once. That stream has ended then; the others can still be read. When polled, whatever the streams say.
+/// Passes on the panic of a stream, at once. That stream has ended then; the others can still be read. When polled,
+/// whatever the streams say.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
 //! Starting a local child and waiting until it says that it is ready.
 //!
-//! The steps are those of `nursery/start.rs`, which has all that is common. Apart from it, because there the bound on a child is
-//! `Send`, and here it is on the box that holds it.
+//! The steps are those of `nursery/start.rs`, which has all that is common. Apart from it, because there the bound on a
+//! child is `Send`, and here it is on the box that holds it.
 
 use std::fmt::Debug;
 use std::future::Future;
