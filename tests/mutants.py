@@ -104,7 +104,7 @@ MUTANTS = [
     ("one-poll-and-another", "tree/polled.rs", "            (true, true, false) => 1,", "            (true, true, false) => 3,"),
     ("one-poll-though-given", "tree/polled.rs", "            (true, true, true) => 3,", "            (true, true, true) => 1,"),
     ("request-wakes-count", "tree/polled.rs", "if !WITHOUT_COUNTING.with(Cell::get) {", "if true {"),
-    ("own-turn-is-a-wake", "tree/frames.rs", "if node.counts_wakes() { node.polled.wakes() } else { around() }", "if node.counts_wakes() { node.polled.wakes().wrapping_sub(1) } else { around() }"),
+    ("own-turn-is-a-wake", "tree/frames.rs", "Some(node) if node.counts_wakes() => (0, node.polled.wakes()),", "Some(node) if node.counts_wakes() => (0, node.polled.wakes().wrapping_sub(1)),"),
     ("nothing-has-to-end", "tree/verdict.rs", "inner.iter().any(NodeRef::delays) || self.others_delay()", "false && inner.is_empty()"),
     ("others-are-not-driven", "tree/verdict.rs", "inner.iter().any(NodeRef::delays) || self.others_delay()", "inner.iter().any(NodeRef::delays)"),
     ("others-are-not-awaited", "tree/drive.rs", "again || !wait && self.others_delay();", "again;"),

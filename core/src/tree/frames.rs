@@ -22,7 +22,6 @@ use super::node::{Kind, NodeRef};
 use super::observing;
 use super::polled::UNCOUNTED;
 use super::shared::Tree;
-use crate::Instant;
 use crate::events::ScopeEvent;
 use crate::raw::{self, Frame, Stack};
 
@@ -34,8 +33,6 @@ pub(super) struct Scope {
     pub(super) node: OnceCell<NodeRef>,
     /// The number of inline scopes that were entered in a row, up to this one; 0 if it was entered with its node.
     inlines: u32,
-    /// Whether one of these has a deadline. It stays so when that one gets a node.
-    pub(super) has_deadline: bool,
     /// How many wake-ups of its task had been counted when the poll of that began (L12); [`UNCOUNTED`] if no scope on
     /// the stack counts.
     pub(super) wakes: u32,
@@ -52,25 +49,19 @@ pub(super) type CurrentFrame = Frame<Scope, NodeRef, Cell<InlineScope>>;
 type Entered<'a> = raw::EitherRef<'a, NodeRef, Cell<InlineScope>>;
 
 impl Scope {
-    /// Returns the frame's value for a scope with that node.
+    /// Returns the frame's value for a scope with that node, or for an inline one.
     #[inline]
-    fn with_node(around: Option<&CurrentFrame>, node: &NodeRef) -> Self {
-        // A task begins a new count for what is inside: the poll of it begins here. The same number that `poll_in` has given
-        // to the scope's `Polled`, or a later one.
-        let around = || around.map_or(UNCOUNTED, |around| around.value().wakes);
-        let wakes = if node.counts_wakes() { node.polled.wakes() } else { around() };
-        Scope { node: OnceCell::new(), inlines: 0, has_deadline: false, wakes }
-    }
-
-    /// Returns the frame's value for an inline scope.
-    #[inline]
-    fn inline(around: Option<&CurrentFrame>, deadline: Instant) -> Self {
-        let (inlines, has_deadline, wakes) = around.map_or((0, false, UNCOUNTED), |around| {
-            let Scope { inlines, has_deadline, wakes, .. } = *around.value();
-            (inlines, has_deadline, wakes)
-        });
-        let has_deadline = has_deadline || deadline != Instant::NEVER;
-        Scope { node: OnceCell::new(), inlines: inlines + 1, has_deadline, wakes }
+    fn inside(around: Option<&CurrentFrame>, node: Option<&NodeRef>) -> Self {
+        let (inlines, wakes) =
+            around.map(CurrentFrame::value).map_or((0, UNCOUNTED), |scope| (scope.inlines, scope.wakes));
+        let (inlines, wakes) = match node {
+            None => (inlines + 1, wakes),
+            // It begins a new count for what is inside: the poll of its task begins here. The same number that `poll_in`
+            // has given to the scope's `Polled`, or a later one.
+            Some(node) if node.counts_wakes() => (0, node.polled.wakes()),
+            Some(_) => (0, wakes),
+        };
+        Scope { node: OnceCell::new(), inlines, wakes }
     }
 }
 
@@ -135,7 +126,7 @@ pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<
     // Read once: `Entered` and `Left` come in pairs.
     let followed = node.flagged(FOLLOWED);
     STACK.with(|stack| {
-        let scope = stack.with_top(|around| Scope::with_node(around, node));
+        let scope = stack.with_top(|around| Scope::inside(around, Some(node)));
         // Unwind safe: what `f` leaves half-changed is the user's, and is dropped by the driver; see `Node` for the
         // core's own.
         let f = || if followed { run_followed(node, f) } else { panic::catch_unwind(AssertUnwindSafe(f)) };
@@ -179,7 +170,7 @@ pub(crate) fn enter_inline<R>(
         return None;
     }
     Some(STACK.with(|stack| {
-        let scope = stack.with_top(|around| Scope::inline(around, inline.deadline));
+        let scope = stack.with_top(|around| Scope::inside(around, None));
         // As a `Cell`, because code inside may find the deadline passed, and notes that in the parts (see
         // `is_cancelled_slowly`).
         let lent = Entered::Second(Cell::from_mut(inline));

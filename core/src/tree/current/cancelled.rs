@@ -7,6 +7,7 @@ use crate::Instant;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED};
 use crate::tree::frames::{CurrentFrame, NodeOrParts, node, node_of, node_or_default, node_or_parts, with_current};
+use crate::tree::node::NodeRef;
 
 /// Returns whether nobody watches, and no request nor deadline is anywhere near: the answer is "not cancelled" then,
 /// without a look further out. False in an inline scope, which has no flags, and outside of any tree.
@@ -31,9 +32,7 @@ pub(crate) fn is_cancelled() -> bool {
 /// Does the rest of `is_cancelled`. The deadlines of inline scopes are compared with the clock here.
 pub(crate) fn is_cancelled_slowly() -> bool {
     with_current(|top| {
-        // The flags of the nearest node tell of all that is further out.
-        let has_deadline = top.is_some_and(|top| top.value().has_deadline);
-        if !has_deadline && node(top).is_some_and(|node| !node.flagged(CANCELLED | TIMED)) {
+        if node_before_deadlines(top).is_some_and(|node| !node.flagged(CANCELLED | TIMED)) {
             return false;
         }
         let (mut over, mut now) = (false, None);
@@ -66,6 +65,13 @@ pub(crate) fn is_known_to_be_cancelled() -> bool {
     let is_known =
         |scope: NodeOrParts<'_>| scope.map_or_else(|inline| inline.get().over, |node| node.flagged(CANCELLED));
     !is_clear() && with_current(|top| that_count(top).any(is_known))
+}
+
+/// Returns the nearest node, whose flags tell of all that is further out; none if an inline scope inside of it has a deadline.
+fn node_before_deadlines(top: Option<&CurrentFrame>) -> Option<&NodeRef> {
+    let has_answer =
+        |scope: &NodeOrParts<'_>| scope.map_or_else(|inline| inline.get().deadline != Instant::NEVER, |_| true);
+    top?.ancestors().map(node_or_parts).find(has_answer)?.ok()
 }
 
 /// Returns the scopes that can make the running code cancelled, the innermost first: inline ones, up to a full shield, whose
