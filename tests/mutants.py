@@ -114,7 +114,7 @@ MUTANTS = [
     ("job-is-not-found", "tree/wake.rs", "        } else if let Some(job) = job {\n            waking::wake_for(self, || job.wake_by_ref());", "        } else if let Some(job) = job {\n            drop(job.clone());"),
     ("goes-with-nobody", "tree/abandon.rs", "parent.flagged(GOES_WHOLE) || !node.has_to_end()", "false"),
     ("parked-in-silence", "tree/scope_future.rs", "|| current::tree().is_none_or(|tree| tree.is_shut_down()) {", "|| true {"),
-    ("given-to-the-dead", "tree/waiting.rs", "        !scope.flagged(CANCELLED)", "        true"),
+    ("given-to-the-dead", "tree/node.rs", "        !scope.flagged(CANCELLED)", "        true"),
     ("no-budget", "runtime/budget.rs", "            LEFT.with(|cell| cell.set(Some(left - 1)));\n", ""),
     ("start-keeps-nothing-open", "tree/children.rs", "more.counts[1..].iter().sum::<u32>() + more.pending", "more.counts[1..].iter().sum::<u32>()"),
     ("host-gone-in-silence", "tree/job.rs", "            abandon::shut_down(&root);\n", ""),
@@ -170,7 +170,7 @@ MUTANTS = [
     ("cancelled-code-yields", "leaf.rs", ".unwrap_or(false) && !is_cancelled()", ".unwrap_or(false)"),
     # ---- around them ----
     ("skipped-and-not-woken", "leaf/waiter.rs", "without_counting(|| waking::wake(|| waker.wake()));", "drop(waker);"),
-    ("given-and-not-noted", "tree/waiting.rs", "scope.given.store(true, Ordering::SeqCst);", "scope.given.store(false, Ordering::SeqCst);"),
+    ("given-and-not-noted", "tree/node.rs", "scope.given.store(true, Ordering::SeqCst);", "scope.given.store(false, Ordering::SeqCst);"),
     ("given-again-and-again", "tree/drive.rs", "        self.given.store(false, Ordering::Relaxed);\n", ""),
     ("given-in-blocked-code", "tree/verdict.rs", "given || last.is_woken(wakes) && (", "(given || last.is_woken(wakes)) && ("),
     ("missed-and-not-woken", "tree/deadline.rs", "without_counting(|| wake_each(missed));", "catch_drop(missed);"),

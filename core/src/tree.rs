@@ -24,8 +24,9 @@
 //! 1. plain data: [`flags`] and [`cancel_state`] (what can be asked of a scope without its lock, and how requests
 //!    pass shields), [`children`], [`polled`], [`binding`], [`panic`](mod@panic), [`no_context`],
 //!    [`timers`] (the queue of instants)
-//! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share, and what the runtime polls)
-//! 3. [`waiting`] (how code that waits is given something), [`observing`] (what observers are told), [`inline`] (the parts
+//! 2. [`node`] (what a scope is, and how code that waits in it is given something), [`shared`] (what all scopes of a tree
+//!    share, and what the runtime polls)
+//! 3. [`observing`] (what observers are told), [`inline`] (the parts
 //!    of a scope that does without a node), [`frames`] (the scopes that a thread is in), [`waking`] (how wakers are
 //!    called), [`wake`] (whose drivers are woken), [`attach`] (how a scope gets its place)
 //! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`request`], [`deadline`] (the clock),
@@ -126,7 +127,6 @@ pub(crate) mod shared;
 pub(crate) mod task;
 pub(crate) mod timers;
 pub(crate) mod verdict;
-pub(crate) mod waiting;
 pub(crate) mod wake;
 pub(crate) mod waking;
 

@@ -5,12 +5,12 @@
 //! is dropped where it waits, unpolled. A scope whose surrounding body is blocked is blocked, unless it was given
 //! something itself: it has to take that, also where the body around was polled since, and left it out.
 //!
-//! The code that gives something to waiting code notes that on its scope (`waiting.rs`). For what is not given by foster, every
-//! task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own, which counts
-//! how often it was called (`Polled::count_wake`). Each body keeps the count that was seen at the beginning of the poll of
-//! its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by which foster delivers a
-//! request are made [without counting](super::polled::without_counting), and are not counted: the order of two requests
-//! of one instant does not matter.
+//! The code that gives something to waiting code notes that on its scope (`WaitingCode::claim`). For what is not given by
+//! foster, every task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own,
+//! which counts how often it was called (`Polled::count_wake`). Each body keeps the count that was seen at the beginning of
+//! the poll of its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by which foster
+//! delivers a request are made [without counting](super::polled::without_counting), and are not counted: the order of two
+//! requests of one instant does not matter.
 //!
 //! ```text
 //!    task     wakes = 7     the poll of the task began at 7: nobody has called a waker since
