@@ -44,6 +44,31 @@ pub async fn a_deadline_that_is_not_in_force_does_nothing() {
     assert_eq!(foster::observer::live_counts(), before);
 }
 
+/// L6, L8: a deadline that has passed by the clock comes before a cancel, also in a scope that was not entered yet: that keeps
+/// the deadline's reason, and can only shorten the grace, which counts from the entry.
+pub async fn a_deadline_that_has_passed_before_the_entry_comes_before_a_cancel() {
+    // The clock of a simulation begins at 0.
+    sleep(ms(20)).await;
+    let late = |grace| {
+        let mut scope = CancelScope::new().grace(grace).deadline_at(Instant::now());
+        let handle = scope.handle();
+        (scope, handle)
+    };
+    let (scope, handle) = late(ms(0));
+    assert!(!handle.cancel("too late"));
+    let cancelled = scope.run(sleep_forever()).await.map(|_| ()).unwrap_err();
+    assert_eq!(cancelled.reason().kind(), ReasonKind::Deadline);
+
+    let (scope, handle) = late(ms(9));
+    assert!(!handle.cancel_within(ms(9), "no sooner"));
+    assert!(handle.cancel_within(ms(5), "sooner"));
+    sleep(ms(1)).await;
+    let start = Instant::now();
+    let cancelled = scope.run(graceful(sleep_forever())).await.map(|_| ()).unwrap_err();
+    assert_eq!(cancelled.reason().kind(), ReasonKind::Deadline);
+    assert_elapsed(start, ms(5));
+}
+
 /// L6: a cancel counts from when it is made, also with the reason of a deadline that has passed in another scope.
 pub async fn a_reason_that_is_handed_on_brings_no_instant() {
     let mut first = CancelScope::new().deadline_after(ms(1));
@@ -1068,6 +1093,7 @@ macro_rules! deadlines_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; deadlines {
             a_time_that_is_over_is_an_error_of_the_bodys_type,
+            a_deadline_that_has_passed_before_the_entry_comes_before_a_cancel,
             a_reason_that_is_handed_on_brings_no_instant,
             a_deadline_that_is_not_in_force_does_nothing,
             a_deadline_moved_forward_fires_by_itself,

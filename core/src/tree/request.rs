@@ -86,7 +86,7 @@ impl NodeRef {
             let tree = self.tree();
             // Nothing becomes due until all is marked that the scope's deadline stood for: the request takes its place.
             let alone = tree.filter(|_| at.is_none()).map(|tree| tree.timers.marking.lock());
-            let now = at.or_else(|| tree.map(|tree| tree.now())).unwrap_or(Instant::from_nanos(0));
+            let now = tree.map_or(Instant::from_nanos(0), |tree| at.unwrap_or_else(|| tree.now()));
             let state = self.lock();
             // Once more, if it was entered meanwhile, by another thread: then there is a clock.
             if tree.is_some() || state.place.is_none() {
