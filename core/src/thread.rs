@@ -1,5 +1,5 @@
-//! Blocking work on threads. A job of [`to_thread`] has a shielded scope inside the scope that awaits it, which cannot end
-//! before the job. One of [`to_thread_abandon`] has none: it is left behind when its caller is cancelled. Each job holds a
+//! Blocking work on threads. A job of `to_thread` has a shielded scope inside the scope that awaits it, which cannot end
+//! before the job. One of `to_thread_abandon` has none: it is left behind when its caller is cancelled. Each job holds a
 //! permit of a limiter, and lends it to others while it calls back.
 //!
 //! ```text
