@@ -255,13 +255,15 @@ pub(crate) struct BodyWatch {
     id: Id,
     inner: Option<Fut>,
     state: BodyState,
-    /// It has had its one poll in cancelled code, and is not done.
+    /// It was polled in cancelled code.
+    polled_cancelled: bool,
+    /// It has had its last poll in cancelled code, and is not done.
     spent: bool,
 }
 
 impl BodyWatch {
     pub(crate) fn new(id: Id, inner: Fut) -> Self {
-        BodyWatch { id, inner: Some(inner), state: BodyState::Unpolled, spent: false }
+        BodyWatch { id, inner: Some(inner), state: BodyState::Unpolled, polled_cancelled: false, spent: false }
     }
 
     fn set(&mut self, state: BodyState) {
@@ -302,10 +304,17 @@ impl Future for BodyWatch {
             Ok(Poll::Pending) => {
                 // If it was given something in the poll in which it became cancelled, it has another one; and what was opened
                 // in that poll has that, too.
-                // On a real host it may be polled at the instant of the request before all has happened that comes first.
-                let may_be_given = (is_first || !was_cancelled)
-                    && (host::is_real()
-                        || with(|world| !world.links.is_empty() || !world.turns.is_empty() || world.program.computes));
+                let may_be_given = if host::is_real() {
+                    // There it may be polled at the instant of the request before all has happened that comes first, and
+                    // before the host's timer has ended: then the request is made by the look above, in this poll.
+                    is_first || !this.polled_cancelled
+                } else {
+                    let is_given = |world: &mut World| {
+                        !world.links.is_empty() || !world.turns.is_empty() || world.program.computes
+                    };
+                    (is_first || !was_cancelled) && with(is_given)
+                };
+                this.polled_cancelled |= was_cancelled;
                 this.spent = foster::is_cancelled() && !may_be_given;
                 Poll::Pending
             }
