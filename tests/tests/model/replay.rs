@@ -180,18 +180,15 @@ pub(crate) fn for_each(
     numbers: impl Iterator<Item = u64> + Send,
     program: impl Fn(u64, &mut Summary) -> String + Sync,
 ) -> Summary {
-    for_each_of(numbers.map(|number| (number, ())), |number, (), summary| program(number, summary))
+    for_each_beside(processors(), numbers.map(|number| (number, ())), |number, (), summary| program(number, summary))
 }
 
-/// The same for things that have numbers, and that are taken as they come.
-pub(crate) fn for_each_of<T>(
-    items: impl Iterator<Item = (u64, T)> + Send,
-    program: impl Fn(u64, T, &mut Summary) -> String + Sync,
-) -> Summary {
-    for_each_beside(thread::available_parallelism().map_or(1, |count| count.get()), items, program)
+/// Returns how many programs are best run at once, unless they wait for real clocks.
+pub(crate) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, |count| count.get())
 }
 
-/// The same on so many threads: programs on real clocks wait most of the time.
+/// The same as [`for_each`] for things that have numbers, taken as they come, on so many threads.
 pub(crate) fn for_each_beside<T>(
     threads: usize,
     items: impl Iterator<Item = (u64, T)> + Send,
