@@ -98,35 +98,17 @@ impl<E: Debug> NurseryErrors<E> {
     ) -> Result<T, JoinError> {
         match (closed.panic.take(), result) {
             (Some(payload), result) => {
-                match result {
-                    Some(Err(error)) => {
-                        let recorded = Recorded { error, child: Some(child.origin.clone()) };
-                        NurseryErrors::report(child, [recorded], OrphanKind::Panicked);
-                    }
-                    result => catch_drop(result),
+                if let Some(Err(error)) = result {
+                    let recorded = Recorded { error, child: Some(child.origin.clone()) };
+                    NurseryErrors::report(child, [recorded], OrphanKind::Panicked);
+                } else {
+                    catch_drop(result);
                 }
                 nursery.panicked(payload);
                 Err(JoinError::Panicked)
             }
             (None, Some(Ok(value))) => Ok(value),
-            (None, Some(Err(error))) => {
-                // For the reason of a request, and for the handle: formatted for nobody else.
-                let wanted = matches!(self.on_error, OnError::Fail) || has_handle();
-                let text = if wanted { text_of(&error) } else { "".into() };
-                match &self.on_error {
-                    OnError::Fail | OnError::Collect => {
-                        self.record_with_text(nursery, error, Some(child.origin.clone()), &text);
-                    }
-                    OnError::Tell(handler) => {
-                        // Code of the user, without any lock, and in the tree.
-                        if let Err(payload) = current::enter(nursery, || handler(error, &child.origin)) {
-                            nursery.panicked(payload);
-                            return Err(JoinError::Panicked);
-                        }
-                    }
-                }
-                Err(JoinError::Failed(TaskFailure::new(child.origin.clone(), text)))
-            }
+            (None, Some(Err(error))) => Err(self.child_failed(nursery, child, error, has_handle)),
             (None, None) => {
                 if !child.flagged(DAEMON) && child.lock().request().is_none() {
                     // L33: it was not asked itself, so the request came from further out.
@@ -138,6 +120,32 @@ impl<E: Debug> NurseryErrors<E> {
                 Err(JoinError::Cancelled)
             }
         }
+    }
+
+    /// A child has given an error, which goes where the nursery's errors go (L31).
+    fn child_failed(
+        &self,
+        nursery: &NodeRef,
+        child: &NodeRef,
+        error: E,
+        has_handle: impl FnOnce() -> bool,
+    ) -> JoinError {
+        // For the reason of a request, and for the handle: formatted for nobody else.
+        let wanted = matches!(self.on_error, OnError::Fail) || has_handle();
+        let text = if wanted { text_of(&error) } else { "".into() };
+        match &self.on_error {
+            OnError::Fail | OnError::Collect => {
+                self.record_with_text(nursery, error, Some(child.origin.clone()), &text)
+            }
+            OnError::Tell(handler) => {
+                // Code of the user, without any lock, and in the tree.
+                if let Err(payload) = current::enter(nursery, || handler(error, &child.origin)) {
+                    nursery.panicked(payload);
+                    return JoinError::Panicked;
+                }
+            }
+        }
+        JoinError::Failed(TaskFailure::new(child.origin.clone(), text))
     }
 
     /// Hands errors that have no caller to the tree's observer.

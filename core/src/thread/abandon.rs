@@ -103,7 +103,7 @@ where
                     let state = handle.state().clone();
                     this.state = AbandonState::Running { _abandon, handle };
                     let awaiter = Awaiter::Abandonable(awaiter, current::scope_for(super::JOB));
-                    if let Err(refused) = JobHandle::start(&state, awaiter, permit, work) {
+                    if let Err(refused) = state.start(awaiter, permit, work) {
                         if super::is_cut_off() {
                             this.state = AbandonState::CutOff;
                             return Poll::Pending;

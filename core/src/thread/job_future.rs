@@ -173,7 +173,7 @@ impl<T, F> TryToThread<T, F> {
     /// told. To be called before the first poll.
     pub fn keeping_no_permit(mut self) -> Self {
         if let JobFutureState::Start(start) = &mut self.state {
-            start.request.keep_none();
+            start.request.release_when_woken();
         }
         self
     }
@@ -227,7 +227,7 @@ where
                     let node = enter_job_scope(origin, body);
                     let scope = Box::pin(ScopeFuture::draining(node.clone(), (), Plain));
                     this.state = JobFutureState::Running { handle, scope };
-                    if let Err(refused) = JobHandle::start(&state, Awaiter::Scope(node), permit, work) {
+                    if let Err(refused) = state.start(Awaiter::Scope(node), permit, work) {
                         // The job has ended. This drops its scope: an orphan, which a reaper closes in its first poll.
                         if super::is_cut_off() {
                             this.state = JobFutureState::CutOff;

@@ -34,22 +34,6 @@ impl<T> JobHandle<T> {
     pub(super) fn poll_calls(&self, cx: &mut Context<'_>) {
         self.state.calls.poll(cx);
     }
-
-    /// Hands `work` to the runtime, with a context for its thread.
-    ///
-    /// If the runtime refuses it, the closure is dropped here, which ends the job.
-    pub(super) fn start<F>(state: &Arc<JobState<T>>, awaiter: Awaiter, permit: ThreadPermit, work: F) -> io::Result<()>
-    where
-        T: Send + 'static,
-        F: FnOnce() -> T + Send + 'static,
-    {
-        let Some(tree) = current::tree() else { current::no_context_for(super::JOB) };
-        let context = JobContext::new(awaiter, state.calls.clone(), tree.runtime.clone(), permit);
-        tree.runtime.blocking(job(state, context, work)).map_err(|refused| {
-            drop(refused.work);
-            refused.source
-        })
-    }
 }
 
 impl<T> Drop for JobHandle<T> {
@@ -85,6 +69,22 @@ impl<T> Completion<T> {
 }
 
 impl<T> JobState<T> {
+    /// Hands `work` to the runtime, with a context for its thread.
+    ///
+    /// If the runtime refuses it, the closure is dropped here, which ends the job.
+    pub(super) fn start<F>(self: &Arc<Self>, awaiter: Awaiter, permit: ThreadPermit, work: F) -> io::Result<()>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let Some(tree) = current::tree() else { current::no_context_for(super::JOB) };
+        let context = JobContext::new(awaiter, self.calls.clone(), tree.runtime.clone(), permit);
+        tree.runtime.blocking(job(self, context, work)).map_err(|refused| {
+            drop(refused.work);
+            refused.source
+        })
+    }
+
     /// Returns whether the job has ended, or the runtime has dropped it.
     pub(super) fn is_finished(&self) -> bool {
         matches!(&*self.completion.lock(), Completion::Ended { .. })

@@ -1,11 +1,11 @@
 //! A job that has not started ([`JobStart`]): its closure, and the wait for a permit for a thread.
 //!
 //! A permit that comes between two polls is kept for the next one: a future that is dropped leaves the limiter's queue. A type
-//! that is polled without a future of its own cannot tell that nobody polls it any more. So its request keeps none
-//! (`keep_none`):
+//! that is polled without a future of its own cannot tell that nobody polls it any more. So its request leaves the queue when
+//! it is woken (`release_when_woken`):
 //!
 //! ```text
-//!   a permit is handed over ──▶ the waker: gives it on, then wakes the task
+//!   a permit is handed over ──▶ the waker: leaves the queue, which passes it on, then wakes the task
 //!   the next poll ──▶ takes a permit if one is free, and else waits again, behind all others
 //! ```
 
@@ -58,14 +58,14 @@ pub(super) struct PermitRequest {
 enum Wait {
     /// A permit that is handed over is kept for the next poll.
     Kept(LimiterAcquireOwned),
-    /// It goes to the next in the queue.
-    GivenOn(Arc<GivingOn>),
+    /// The place in the queue is left when it is handed over, and the permit goes to the next there.
+    Released(Arc<ReleasedWhenWoken>),
 }
 
 impl PermitRequest {
-    /// From now on no permit is kept that comes between two polls. Not to be called any more once it was polled.
-    pub(super) fn keep_none(&mut self) {
-        self.wait = Some(Box::new(Wait::GivenOn(Arc::default())));
+    /// From now on a permit that comes between two polls goes to the next in the queue. Not to be called any more once it was polled.
+    pub(super) fn release_when_woken(&mut self) {
+        self.wait = Some(Box::new(Wait::Released(Arc::default())));
     }
 
     /// Polls for the permit. Its holder is the task that awaits the job, at `location`.
@@ -74,7 +74,7 @@ impl PermitRequest {
         let start = || limiter.clone().acquire_owned();
         let permit = ready!(match &mut **self.wait.get_or_insert_with(|| Box::new(Wait::Kept(start()))) {
             Wait::Kept(acquire) => Pin::new(acquire).poll(cx),
-            Wait::GivenOn(giving_on) => giving_on.poll(start, cx),
+            Wait::Released(place) => place.poll(start, cx),
         });
         permit.set_holder(Holder::at(location));
         Poll::Ready((limiter.clone(), permit))
@@ -83,16 +83,16 @@ impl PermitRequest {
 
 impl Drop for PermitRequest {
     fn drop(&mut self) {
-        if let Some(Wait::GivenOn(giving_on)) = self.wait.as_deref() {
+        if let Some(Wait::Released(place)) = self.wait.as_deref() {
             // The queue may still refer to it, by its waker.
-            drop(giving_on.give_up());
+            drop(place.leave());
         }
     }
 }
 
-/// A place in the limiter's queue that is given up when its waker is called.
+/// A place in the limiter's queue that is left when its waker is called.
 #[derive(Default)]
-struct GivingOn(Mutex<Place>);
+struct ReleasedWhenWoken(Mutex<Place>);
 
 #[derive(Default)]
 struct Place {
@@ -103,15 +103,15 @@ struct Place {
     was_woken: bool,
 }
 
-impl GivingOn {
+impl ReleasedWhenWoken {
     fn lock(&self) -> MutexGuard<'_, Place> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_up(&self) -> GivenUp {
+    fn leave(&self) -> Leaving {
         let mut place = self.lock();
         place.was_woken = true;
-        GivenUp { acquire: place.acquire.take(), waker: place.waker.take() }
+        Leaving { acquire: place.acquire.take(), waker: place.waker.take() }
     }
 
     fn poll(
@@ -136,47 +136,47 @@ impl GivingOn {
         }
         let waker = place.waker.take();
         drop(place);
-        // Woken meanwhile, the task is polled again, and gives a permit on that was handed over in this instant.
+        // Woken meanwhile, the task is polled again, and passes a permit on that was handed over in this instant.
         drop((acquire, waker));
         permit
     }
 }
 
-impl Wake for GivingOn {
+impl Wake for ReleasedWhenWoken {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.give_up().give_on();
+        self.leave().pass_on();
     }
 }
 
-/// The contents of a place when it was given up.
-struct GivenUp {
+/// The contents of a place that was left.
+struct Leaving {
     acquire: Option<LimiterAcquireOwned>,
     waker: Option<Waker>,
 }
 
 thread_local! {
-    /// Places to be given up by the outermost call of [`GivenUp::give_on`] on this thread, if there is one.
-    static NEXT: RefCell<Option<Vec<GivenUp>>> = const { RefCell::new(None) };
+    /// Places whose contents are to be dropped by the outermost call of [`Leaving::pass_on`] on this thread, if there is one.
+    static NEXT: RefCell<Option<Vec<Leaving>>> = const { RefCell::new(None) };
 }
 
-impl GivenUp {
-    /// Gives the permit on, and then wakes the task. The receiver may give it on as well, from inside of this call:
+impl Leaving {
+    /// Passes the permit on, and then wakes the task. The receiver may pass it on as well, from inside of this call:
     /// that is left to the outermost call, so that the stack does not grow with the queue.
-    fn give_on(self) {
+    fn pass_on(self) {
         let mut this = Some(self);
         // A thread that is ending has no list: then the stack grows.
         let _ = NEXT.try_with(|next| match &mut *next.borrow_mut() {
             Some(next) => next.extend(this.take()),
             next => *next = Some(Vec::new()),
         });
-        let Some(GivenUp { acquire, waker }) = this else { return };
+        let Some(Leaving { acquire, waker }) = this else { return };
         let mut round = Round { wakers: Vec::from_iter(waker) };
         drop(acquire);
-        while let Some(GivenUp { acquire, waker }) = Round::next() {
+        while let Some(Leaving { acquire, waker }) = Round::next() {
             round.wakers.extend(waker);
             drop(acquire);
         }
@@ -190,7 +190,7 @@ struct Round {
 }
 
 impl Round {
-    fn next() -> Option<GivenUp> {
+    fn next() -> Option<Leaving> {
         NEXT.try_with(|next| next.borrow_mut().as_mut().and_then(Vec::pop)).ok().flatten()
     }
 }
@@ -198,7 +198,7 @@ impl Round {
 impl Drop for Round {
     fn drop(&mut self) {
         let rest = NEXT.try_with(RefCell::take).ok().flatten();
-        for GivenUp { acquire, waker } in rest.into_iter().flatten() {
+        for Leaving { acquire, waker } in rest.into_iter().flatten() {
             self.wakers.extend(waker);
             drop(acquire);
         }
