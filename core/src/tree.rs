@@ -110,6 +110,7 @@ pub(crate) mod children;
 pub(crate) mod closing;
 pub(crate) mod current;
 pub(crate) mod deadline;
+pub(crate) mod delay;
 pub(crate) mod drive;
 pub(crate) mod flags;
 pub(crate) mod frames;

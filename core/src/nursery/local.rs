@@ -6,6 +6,7 @@
 
 mod child;
 mod children;
+mod forwarding_waker;
 pub(crate) mod options;
 mod shared;
 mod start;

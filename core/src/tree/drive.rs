@@ -28,6 +28,7 @@ use std::thread;
 
 use super::children::Role;
 use super::closing::ClosedNode;
+use super::delay::UNDRIVEN;
 use super::flags::{
     ABANDONED, CANCELLED, DELIVERED, GIVEN_UP, GOES_WHOLE, LOCAL, NOTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED,
 };
@@ -35,7 +36,6 @@ use super::frames;
 use super::node::{Cold, Kind, Life, Node, NodeRef, Owned, State};
 use super::polled::without_counting;
 use super::request::request_together;
-use super::verdict::UNDRIVEN;
 use super::waking;
 use crate::body::Body;
 use crate::reason::{Reason, ReasonKind};

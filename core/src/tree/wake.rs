@@ -30,8 +30,7 @@
 //! Without the second of the two the task would never be polled again, and never end (I7).
 
 use std::mem;
-use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 use super::flags::{ABANDONED, LATE, LOCAL, ORPHAN, PARENT_CANCELLED, PROPAGATED};
 use super::node::{Kind, Life, Node, NodeRef, State};
@@ -104,6 +103,14 @@ impl Node {
         if self.may_delay() {
             self.wake_delayed();
         }
+    }
+
+    /// Wakes the driver of a scope by `call`, where its waker is not left in the node; then what the scope delays. No lock may
+    /// be held.
+    pub(crate) fn wake_driver_by(&self, call: impl FnOnce()) {
+        self.begin_call();
+        waking::wake_for(self, call);
+        self.wake_delayed();
     }
 
     /// Returns the waker of the job that drives the task, once it is known, and as long as no reaper drives it.
@@ -209,29 +216,4 @@ impl Node {
         // Ordering: in this order, as `begin_call` has the other one.
         self.woken.load(Ordering::Acquire) && self.calls.load(Ordering::Acquire) == 0
     }
-}
-
-/// The driver of a local nursery whose parent is cancelled, for the nursery's children: marks the nursery, wakes its
-/// driver, then the parent, as [`Node::wake_driver`] does. The children's wakers go to the nursery's future and not
-/// through its node, so they need it.
-pub(crate) struct ForwardingWaker {
-    /// The nursery.
-    pub(crate) node: NodeRef,
-    /// The waker that the nursery's future was polled with.
-    pub(crate) driver: Waker,
-}
-
-impl Wake for ForwardingWaker {
-    fn wake(self: Arc<Self>) {
-        self.node.begin_call();
-        waking::wake_for(&self.node, || self.driver.wake_by_ref());
-        self.node.wake_delayed();
-    }
-}
-
-/// Returns the waker of whoever drives a local nursery, as its children have to have it; none if the driver's own is
-/// good enough, because the parent is not cancelled. No lock may be held.
-pub(crate) fn forwarding_waker(node: &NodeRef, driver: &Waker) -> Option<Waker> {
-    let past = || Waker::from(Arc::new(ForwardingWaker { node: node.clone(), driver: driver.clone() }));
-    node.flagged(PARENT_CANCELLED).then(past)
 }

@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::child::AnyBox;
 use super::children::LocalChildren;
+use super::forwarding_waker::waker_for_children;
 use super::shared::LocalShared;
 use super::{Local, SendBox, UnsendBox, UnsendNursery};
 use crate::events::OrphanKind;
@@ -25,7 +26,6 @@ use crate::opening::Opening;
 use crate::tree::flags::LOCAL;
 use crate::tree::node::{Kind, Life, NodeRef};
 use crate::tree::scope_future::{Ending, ScopeFuture};
-use crate::tree::wake;
 use crate::tree::waking;
 
 /// Opens a local nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
@@ -264,7 +264,7 @@ where
             body_is_due = true;
         }
         // L16.1: also for the children, whose wakes do not go through the node.
-        let driver = wake::forwarding_waker(&shared.node, cx.waker()).unwrap_or_else(|| cx.waker().clone());
+        let driver = waker_for_children(&shared.node, cx.waker());
         if this.children.are_due() {
             waking::wake_for(&shared.node, || driver.wake());
         } else {
