@@ -1,10 +1,12 @@
 //! hyper in foster, on all runtimes: `N176` to `N184` of the behaviours of the network.
 //!
 //! Each body runs on smol with one thread and with four, on both runtimes of tokio, and on the simulator with several
-//! seeds. Tests that need hosts and links, or virtual time, are in `simulated.rs`.
+//! seeds. Tests that need hosts and links, or virtual time, are in `simulated.rs`, and those
+//! that need a real clock in `cut.rs`.
 
 mod asking;
 mod clients;
+mod cut;
 mod ends;
 mod exchanges;
 mod simulated;
