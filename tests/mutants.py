@@ -242,4 +242,5 @@ MUTANTS = [
     ("waker-panics-into-the-poll", "tree/drive.rs", "        if self.woken.load(Ordering::Acquire) {\n            without_counting(|| waking::wake_for(self, || waker.wake_by_ref()));", "        if self.woken.load(Ordering::Acquire) {\n            without_counting(|| waker.wake_by_ref());"),
     ("shield-ends-by-the-clock", "tree/delay.rs", "|| self.flagged(PROPAGATED) && self.tree()", "|| self.tree()"),
     ("handler-leaves-a-scope", "tree/drive.rs", "let ends = state.life == Life::Open || state.life == Life::Draining && state.children.awaited() == 0;", "let ends = state.life == Life::Open;"),
+    ("lost-panics-in-cancelled-code", "tree/scope_future.rs", "!node.is_shut_down() && !current::is_cancelled() {", "!node.is_shut_down() {"),
 ]

@@ -129,7 +129,7 @@ fn a_scope_that_has_escaped_from_one_that_rests_is_lost() {
         let polled = std::panic::AssertUnwindSafe(|| escaped.as_mut().poll(&mut Context::from_waker(Waker::noop())));
         let payload = std::panic::catch_unwind(polled).expect_err("it was polled after its end");
         let text = payload.downcast_ref::<String>().expect("a message").clone();
-        text.contains("was polled after the scope around it had ended")
+        text.contains("was polled after the body of the scope around it was over")
     });
     assert!(message);
 }

@@ -34,7 +34,7 @@ async fn caught<T>(mut future: Boxed<T>) -> Result<T, String> {
 }
 
 fn assert_tells(text: &str) {
-    assert!(text.contains("was polled after the scope around it had ended"), "{text}");
+    assert!(text.contains("was polled after the body of the scope around it was over"), "{text}");
 }
 
 /// `scope` is begun in a scope, which ends while another thread polls it `polls` times. At the end of the tree, when

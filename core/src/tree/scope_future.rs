@@ -280,12 +280,13 @@ where
     }
 
     /// Returns whether there is anything left to poll: nothing, for ever, if its host is gone. Panics if the future is
-    /// polled when it may not be: after its end, or after its scope was abandoned (L28).
+    /// polled when it may not be: after its end, or after its scope was abandoned (L28). Not the latter in cancelled code,
+    /// which waits, and is dropped: a panic would take the place of the error or value that was the reason.
     fn goes_on(&self) -> bool {
         let Some(node) = &self.node else { panic!("a scope was polled after it had returned") };
         // L28: looked at in each poll, since any poll may be the first one after the scope was found to be forgotten.
         let is_lost = node.flagged(ABANDONED);
-        if is_lost && !node.is_shut_down() {
+        if is_lost && !node.is_shut_down() && !current::is_cancelled() {
             polled_after_loss(node);
         }
         !is_lost
@@ -437,8 +438,8 @@ fn assert_cancelled(node: &NodeRef) {
 #[cold]
 fn polled_after_loss(node: &NodeRef) -> ! {
     panic!(
-        "the future of {node} was polled after the scope around it had ended: it was moved out of that scope (returned from it, \
-         sent to another task, or forgotten and found again), and its scope was finished by {} in its place",
+        "the future of {node} was polled after the body of the scope around it was over: it was moved out of that body (into a child, \
+         to another task, returned from it, or forgotten and found again), and its scope was finished by {} in its place",
         named(node.parent(), "the tree"),
     );
 }

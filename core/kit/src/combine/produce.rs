@@ -36,9 +36,10 @@ use foster_core::{CancelScope, ScopeHandle, is_cancelled};
 ///
 /// # Panics
 ///
-/// Resumes the panic of the body, when everything in it has ended. When polled after the scope around this call has ended,
-/// as when a function makes it in a `fail_after` and returns it out of that (law L28). When polled outside of any tree, if
-/// no adapter was installed.
+/// Resumes the panic of the body, when everything in it has ended. When polled after the body of the scope around this call
+/// is over, unless the code is cancelled: as when a function makes it in a `fail_after` and returns it out of that, or when a
+/// nursery's body makes it and moves it into a child that goes on after the body (law L28). Make it in the child. When polled
+/// outside of any tree, if no adapter was installed.
 ///
 /// # Examples
 ///
