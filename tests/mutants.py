@@ -69,7 +69,7 @@ MUTANTS = [
     ("time-is-given-to-the-dead", "tree/timers.rs", "if !claim(&sleeper.code) => {", "if !claim(&sleeper.code) && false => {"),
     ("armed-for-good", "tree/deadline.rs", "        tree.timers.queue.lock().armed = Instant::NEVER;\n", ""),
     ("wake-stops-at-the-driver", "tree/wake.rs", "        if state.life != Life::Closed && !self.flagged(ORPHAN) { state.parent().cloned() }", "        if false && state.life != Life::Closed { state.parent().cloned() }"),
-    ("local-child-wakes-the-driver-alone", "tree/wake.rs", "    node.flagged(PARENT_CANCELLED).then(past)", "    false.then(past)"),
+    ("local-child-wakes-the-driver-alone", "nursery/local/forwarding_waker.rs", "if nursery.flagged(PARENT_CANCELLED) {", "if false {"),
     ("any-daemon-will-do", "tree/children.rs", "self.awaited() == self.count(Role::Daemon)", "self.count(Role::Daemon) > 0"),
     ("escaped-scope-ends-in-silence", "tree/closing.rs", "if done || escaped {", "if done {"),
     ("deadline-is-untold", "tree/deadline.rs", "|| node.kind.shield() != ShieldLevel::Full && node.flag(TIMED)", "|| false"),
