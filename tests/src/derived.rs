@@ -169,45 +169,28 @@ pub async fn the_scope_around_waits_for_the_closing_of_a_dropped_use() {
 }
 
 /// L28, L31: a stream of the body's that a child reads when the body has failed: the error is what comes of the nursery, and
-/// no panic of the child, which is cancelled, and is polled once more for what it was given. The same where the child is a
-/// daemon, and the body returns.
+/// no panic of the child, which is cancelled, and is polled once more for what it was given.
 pub async fn a_stream_of_a_body_that_is_over_panics_in_no_cancelled_child() {
-    let is_read = |n: &Nursery<&'static str>, is_daemon: bool| {
-        let go = Arc::new(Event::new());
-        let given = go.clone();
-        let mut items = Box::pin(produce(async move |mut out| {
-            loop {
-                sleep(ms(1)).await;
-                out.emit(()).await;
-            }
-        }));
-        let reads = async move {
-            given.wait().await;
-            while items.next().await.is_some() {}
-            Ok(())
-        };
-        if is_daemon {
-            n.spawn_daemon(reads)
-        } else {
-            n.spawn(reads)
-        };
-        go
-    };
     for _ in rounds(ROUNDS, 1) {
         let failed = nursery(async |n: Nursery<&'static str>| {
-            let go = is_read(&n, false);
+            let go = Arc::new(Event::new());
+            let given = go.clone();
+            let mut items = Box::pin(produce(async move |mut out| {
+                loop {
+                    sleep(ms(1)).await;
+                    out.emit(()).await;
+                }
+            }));
+            n.spawn(async move {
+                given.wait().await;
+                while items.next().await.is_some() {}
+                Ok(())
+            });
             sleep(ms(3)).await;
             go.set();
             Err::<(), _>("the body has failed")
         });
         assert_eq!(failed.await, Err("the body has failed"));
-        let returned = nursery(async |n: Nursery<&'static str>| {
-            let go = is_read(&n, true);
-            sleep(ms(3)).await;
-            go.set();
-            Ok(())
-        });
-        assert_eq!(returned.await, Ok(()));
     }
 }
 
